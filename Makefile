@@ -1,0 +1,45 @@
+# Everything runs through these targets, here and in CI. Each prepares .venv itself where it is missing or stale.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(READY): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 …")'
+	@echo "setting up .venv with $$($(PYTHON) --version) (once; about a minute)"
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@echo "  installing $$(grep -c '^[a-z].*==' requirements/dev.lock) pinned packages"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@echo "  installing the connector itself"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+	@echo "  ready"
+
+setup: $(READY) ## Prepare .venv (the other targets do this by themselves)
+
+demo: $(READY) ## Send three messages through a whole local stack, show what became of each, exit
+	@$(BIN)/connector demo
+
+dev: $(READY) ## Keep the whole stack up until Ctrl-C: Temporal with its UI, sandbox, worker, endpoint
+	@$(BIN)/connector dev
+
+test: $(READY) ## Run every test
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## Format, lint, types, import rules, generated files
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports
+	@$(BIN)/connector contracts --check
+
+lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/runtime.lock
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.lock
+
+.PHONY: help setup demo dev test check lock
