@@ -1,0 +1,92 @@
+"""From errors of our rooms to Temporal failures whose type is a stable code."""
+
+import random
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from temporalio.exceptions import ApplicationError
+
+from contracts.errors import ConnectorError, ErrorCode
+from iterable.errors import (
+    ForbiddenByProject,
+    IterableError,
+    KeyRefused,
+    NotConnected,
+    OutcomeUnknown,
+    RateLimited,
+    RecipientForgotten,
+    RecipientInvalid,
+    RecipientUnknown,
+    Refused,
+)
+
+_SPREAD = 0.25  # senders that were told the same wait come back spread over a quarter of it
+
+
+def failure(error: ConnectorError) -> ApplicationError:
+    """Final: repeating it as it is would end the same way."""
+    return ApplicationError(str(error), type=error.code, non_retryable=True)
+
+
+@contextmanager
+def failures() -> Generator[None]:
+    """Turns a `ConnectorError` of the block into its final Temporal failure."""
+    try:
+        yield
+    except ConnectorError as error:
+        raise failure(error) from None
+
+
+def provider_failure(error: IterableError) -> ApplicationError:
+    """What an error of the Iterable client means for a call that may be repeated.
+
+    Not for `email/target`: there an unknown outcome must not be repeated, and `target_recipient` sees to it. The cause
+    is left out on purpose: nothing of the provider's text belongs into a history.
+    """
+    code = _code_of(error)
+    final = failure(ConnectorError(code, describe(error)))
+    if isinstance(error, RateLimited):
+        return _again(final, error.retry_after)
+    if isinstance(error, NotConnected | OutcomeUnknown):
+        return _again(final, None)
+    return final
+
+
+def describe(error: IterableError) -> str:
+    """One sentence without provider's text: the operation, the status, and the request id to look up in the log."""
+    parts = [f"Iterable answered {error.operation} with {error.status or 'nothing'}"]
+    if error.code:
+        parts.append(f"code {error.code}")
+    if isinstance(error, Refused) and error.invalid_params:
+        parts.append(f"naming {', '.join(error.invalid_params)}")
+    if error.request_id:
+        parts.append(f"request {error.request_id}")
+    return ", ".join(parts)
+
+
+def _again(final: ApplicationError, wait: float | None) -> ApplicationError:
+    delay = None if wait is None else timedelta(seconds=wait * (1 + _SPREAD * random.random()))  # noqa: S311
+    return ApplicationError(final.message, type=final.type, next_retry_delay=delay)
+
+
+def _code_of(error: IterableError) -> ErrorCode:
+    match error:
+        case RateLimited():
+            return ErrorCode.RATE_LIMITED
+        case KeyRefused(key_type=None | "server"):
+            return ErrorCode.API_KEY_INVALID
+        case KeyRefused():
+            return ErrorCode.API_KEY_INSUFFICIENT
+        case RecipientUnknown():
+            return ErrorCode.RECIPIENT_UNKNOWN
+        case RecipientInvalid():
+            return ErrorCode.RECIPIENT_INVALID
+        case RecipientForgotten():
+            return ErrorCode.RECIPIENT_FORGOTTEN
+        case ForbiddenByProject():
+            return ErrorCode.PROVIDER_REJECTED
+        case NotConnected() | OutcomeUnknown():
+            return ErrorCode.PROVIDER_UNAVAILABLE
+        case _:
+            return ErrorCode.PROVIDER_REJECTED

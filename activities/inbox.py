@@ -1,0 +1,136 @@
+"""Draining the inbox: events as they came become timelines, standings, suppressions, and news for the open runs."""
+
+import structlog
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.joining import join
+from activities.reading import HARD_BOUNCE, kind_of, read
+from contracts.event import Event, EventKind
+from contracts.inbox import DrainResult, InboxShard
+from contracts.names import EVENTS_SIGNAL, send_workflow_id
+from contracts.send import standing
+from iterable.webhook_event import UnreadableEvent, WebhookEvent, parse
+from store.events import Recorded
+from store.inbox import Waiting
+from store.store import Store, Transaction
+from store.suppressions import Cause
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_BATCH = 500
+"""Events a transaction; keeps it short, so that the endpoint's writes do not wait for it."""
+
+
+class InboxActivities:
+    """What `EventInboxWorkflow` does to the world."""
+
+    def __init__(self, store: Store, temporal: Client) -> None:
+        self._store = store
+        self._temporal = temporal
+
+    @activity.defn
+    async def drain_inbox(self, shard: InboxShard) -> DrainResult:
+        """Drains one batch and tells the open runs.
+
+        Safe to repeat: a batch is one transaction, an occurrence is kept once, and a run that is told twice recognises
+        the event. A worker that dies after the transaction leaves the events marked as not yet told.
+        """
+        with structlog.contextvars.bound_contextvars(workspace=shard.workspace_id, shard=shard.shard):
+            async with self._store.begin() as tx:
+                waiting = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH)
+                result = await self._drain(tx, shard, waiting)
+            await self._tell_runs(shard.workspace_id)
+            return result
+
+    async def _drain(self, tx: Transaction, shard: InboxShard, waiting: list[Waiting]) -> DrainResult:
+        readable: list[tuple[Waiting, WebhookEvent, EventKind]] = []
+        problems: dict[int, str] = {}
+        for one in waiting:
+            try:
+                event = parse(one.body)
+            except UnreadableEvent as error:
+                problems[one.id] = str(error)
+                continue
+            kind = kind_of(event)
+            if kind is None:
+                problems[one.id] = f"unknown event {event.name}"
+            else:
+                readable.append((one, event, kind))
+        for id_, problem in problems.items():
+            await tx.inbox.set_aside(id_, problem)
+            log.warning("inbox.set_aside", inbox_id=id_, problem=problem)
+        matched = await self._keep(tx, shard.workspace_id, readable)
+        await tx.inbox.remove([one.id for one, _, _ in readable])
+        if readable:
+            await tx.connectors.first_webhook_came(shard.workspace_id)
+        return DrainResult(
+            drained=len(readable),
+            joined=matched,
+            unmatched=len(readable) - matched,
+            set_aside=len(problems),
+            more=len(waiting) == _BATCH,
+        )
+
+    async def _keep(
+        self, tx: Transaction, workspace_id: str, readable: list[tuple[Waiting, WebhookEvent, EventKind]]
+    ) -> int:
+        reported = [event for _, event, _ in readable]
+        joined = await join(tx, workspace_id, reported, self._store.hasher)
+        recorded: list[Recorded] = []
+        for (one, event, kind), send_id in zip(readable, joined.sends, strict=True):
+            known_as = self._store.hasher.all_of(event.email, event.user_id)
+            ours = read(event, kind, one.event_id)
+            recorded.append(
+                Recorded(
+                    event=ours,
+                    send_id=send_id,
+                    campaign_id=event.campaign_id,
+                    recipient_hash=known_as[0] if known_as else None,
+                    received_at=one.received_at,
+                    body=one.body,
+                )
+            )
+            cause = _suppressing(ours)
+            if cause is not None:
+                for recipient_hash in known_as:
+                    await tx.suppressions.add(workspace_id, recipient_hash, cause, ours.occurred_at, ours.event_id)
+        await tx.events.add(workspace_id, recorded)
+        await tx.sends.bind(workspace_id, joined.bound)
+        await tx.events.join(workspace_id, {message: send_id for send_id, message in joined.bound.items()})
+        touched = sorted({send_id for send_id in joined.sends if send_id})
+        events = await tx.events.of_sends(workspace_id, touched)
+        await tx.sends.set_standing(
+            workspace_id, [(send_id, *standing(events[send_id])) for send_id in touched if events.get(send_id)]
+        )
+        return sum(send_id is not None for send_id in joined.sends)
+
+    async def _tell_runs(self, workspace_id: str) -> None:
+        while True:
+            async with self._store.read() as tx:
+                waiting = await tx.events.to_signal(workspace_id, _BATCH)
+            if not waiting:
+                return
+            for send_id, events in waiting.items():
+                await self._tell(workspace_id, send_id, [event for _, event in events])
+            async with self._store.begin() as tx:
+                await tx.events.mark_signalled([cursor for events in waiting.values() for cursor, _ in events])
+
+    async def _tell(self, workspace_id: str, send_id: str, events: list[Event]) -> None:
+        handle = self._temporal.get_workflow_handle(send_workflow_id(workspace_id, send_id))
+        try:
+            await handle.signal(EVENTS_SIGNAL, events)
+        except RPCError as error:
+            # The run has ended: its timeline is in the store. Anything else is tried again with the activity.
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+
+def _suppressing(event: Event) -> Cause | None:
+    """Why an event forbids further sends to its recipient, in both streams of the workspace."""
+    if event.kind is EventKind.BOUNCED and event.reason == HARD_BOUNCE:
+        return "hard_bounce"
+    if event.kind is EventKind.COMPLAINED:
+        return "complaint"
+    return None

@@ -1,0 +1,128 @@
+"""Activities around a send: preparing it, writing a thin profile, recording its end."""
+
+import structlog
+from temporalio import activity
+
+from activities.connectors import InstalledConnectors
+from activities.failures import failures, provider_failure
+from activities.fingerprints import fingerprint, template_ref
+from contracts.connector import ConnectorSettings
+from contracts.errors import ConnectorError, ErrorCode
+from contracts.send import Recipient, SendRequest, SendResult, SendStatus
+from contracts.target import FingerprintRequest, Pace, PreparedSend, ProfileRequest, SendEnding
+from contracts.template import Template
+from iterable.errors import IterableError
+from store.sends import Claim
+from store.store import Store, Transaction
+
+
+class SendActivities:
+    """What a send needs before and after its recipient is targeted."""
+
+    def __init__(self, store: Store, connectors: InstalledConnectors) -> None:
+        self._store = store
+        self._connectors = connectors
+
+    @activity.defn
+    async def fingerprint_template(self, request: FingerprintRequest) -> PreparedSend:
+        """Checks a send, claims its id, and looks up the shadow of its content.
+
+        Safe to repeat: the claim knows the run that made it; everything else is kept once, under its own hash.
+        Fails with `connector_not_installed`, `message_type_missing`, `recipient_invalid`, `template_unknown`,
+        `template_invalid`.
+        """
+        send = request.send
+        with failures(), structlog.contextvars.bound_contextvars(workspace=send.workspace_id, send=send.send_id):
+            connector = await self._connectors.get(send.workspace_id)
+            message_type_id = connector.settings.message_type_id(send.stream)
+            if message_type_id is None:
+                raise ConnectorError(
+                    ErrorCode.MESSAGE_TYPE_MISSING, f"No message type is set for the stream {send.stream}"
+                )
+            _check_identity(send.recipient, connector.settings)
+            async with self._store.begin() as tx:
+                return await self._prepare(tx, request, connector.settings, message_type_id)
+
+    async def _prepare(
+        self, tx: Transaction, request: FingerprintRequest, settings: ConnectorSettings, message_type_id: int
+    ) -> PreparedSend:
+        send = request.send
+        content = await _content(tx, send)
+        ref = send.template_ref or template_ref(content)
+        content_hash = fingerprint(content, message_type_id)
+        known_as = self._store.hasher.all_of(send.recipient.email, send.recipient.user_id)
+        prepared = PreparedSend(
+            fingerprint=content_hash,
+            template_ref=ref,
+            message_type_id=message_type_id,
+            recipient_hash=known_as[0],
+            pace=Pace.model_validate(settings.model_dump(include=set(Pace.model_fields))),
+        )
+        row = await tx.sends.claim(
+            Claim(send.workspace_id, send.send_id, request.run_id, send.stream, content_hash, ref, known_as[0])
+        )
+        if row.run_id != request.run_id:  # Idempotency guard: the id was used by a run that Temporal has forgotten.
+            events = await tx.events.of_sends(send.workspace_id, [send.send_id])
+            earlier = row.result(events.get(send.send_id, []))
+            return prepared.model_copy(update={"ending": earlier})
+        if await tx.suppressions.cause_of(send.workspace_id, known_as) is not None:
+            await tx.sends.close(send.workspace_id, send.send_id, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED)
+            suppressed = SendResult(
+                status=SendStatus.SUPPRESSED,
+                reason=ErrorCode.RECIPIENT_SUPPRESSED,
+                fingerprint=content_hash,
+                template_ref=ref,
+            )
+            return prepared.model_copy(update={"ending": suppressed})
+        if send.template is not None:
+            await tx.templates.put(send.workspace_id, ref, content)
+        shadow = await tx.shadows.ready(send.workspace_id, content_hash)
+        return prepared.model_copy(update={"shadow": shadow})
+
+    @activity.defn
+    async def upsert_profile(self, request: ProfileRequest) -> None:
+        """Writes a thin profile: the identity and the fields that the admin allowed, nothing else.
+
+        Safe to repeat: the same fields are written again. Iterable asks for a wait of 60 s before a send relies on it;
+        the workflow waits.
+        """
+        with failures():
+            connector = await self._connectors.get(request.workspace_id)
+        allowed = connector.settings.profile_fields
+        fields = {name: value for name, value in request.recipient.profile.items() if name in allowed}
+        try:
+            await connector.iterable.users.update(
+                email=request.recipient.email, user_id=request.recipient.user_id, data_fields=fields
+            )
+        except IterableError as error:
+            raise provider_failure(error) from None
+
+    @activity.defn
+    async def close_send(self, ending: SendEnding) -> None:
+        """Records an end that no other activity recorded. Safe to repeat; what an event has told stands."""
+        async with self._store.begin() as tx:
+            await tx.sends.close(ending.workspace_id, ending.send_id, ending.status, ending.reason)
+
+
+def _check_identity(recipient: Recipient, settings: ConnectorSettings) -> None:
+    """A wrong identifier for the project's type is the commonest complaint about integrations with Iterable."""
+    if settings.project_type == "email" and recipient.email is None:
+        raise ConnectorError(
+            ErrorCode.RECIPIENT_INVALID, "This Iterable project knows people by email, and the recipient has none"
+        )
+    if settings.project_type == "userid" and recipient.user_id is None:
+        raise ConnectorError(
+            ErrorCode.RECIPIENT_INVALID, "This Iterable project knows people by user id, and the recipient has none"
+        )
+
+
+async def _content(tx: Transaction, send: SendRequest) -> Template:
+    content = send.template or await tx.templates.get(send.workspace_id, send.template_ref or "")
+    if content is None:
+        raise ConnectorError(ErrorCode.TEMPLATE_UNKNOWN, "The connector holds no template under this template_ref")
+    if content.inline_images:
+        raise ConnectorError(
+            ErrorCode.TEMPLATE_INVALID,
+            "The template has inline images, which are not hosted by this release: link to hosted ones",
+        )
+    return content

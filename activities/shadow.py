@@ -1,0 +1,239 @@
+"""Activities that make a shadow: one template and one running campaign for one content."""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import structlog
+from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+
+from activities.connectors import InForce, InstalledConnectors
+from activities.failures import failure, failures, provider_failure
+from contracts.errors import ConnectorError, ErrorCode
+from contracts.names import SHADOW_WORKFLOW, shadow_workflow_id
+from contracts.shadow import ActivationRequest, CampaignRequest, Shadow, ShadowRequest, ShadowWanted
+from iterable.errors import ForbiddenByProject, IterableError, NotFound, NotTaken, Refused
+from iterable.templates import EmailTemplate
+from store.store import Store
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+T = TypeVar("T")
+
+_BEAT_SECONDS = 5.0
+_POLL_SECONDS = 1.0
+_LISTING_LAG = timedelta(seconds=30)
+"""How long a campaign may exist before Iterable's lists show it. Unknown for lists; 30 s is what Iterable's own client
+allows for a campaign to become usable after its creation."""
+_STARTABLE = frozenset({"Ready", "Draft", "Scheduled"})
+
+
+class ShadowActivities:
+    """`ensure_shadow` waits for `ShadowCampaignWorkflow`; the others are its steps."""
+
+    def __init__(self, store: Store, connectors: InstalledConnectors, temporal: Client, task_queue: str) -> None:
+        self._store = store
+        self._connectors = connectors
+        self._temporal = temporal
+        self._task_queue = task_queue
+
+    @activity.defn
+    async def ensure_shadow(self, wanted: ShadowWanted) -> Shadow:
+        """Waits for the shadow of a content, having it made where nobody does yet.
+
+        Safe to repeat: the run that makes it is named by the fingerprint, so a thousand sends wait for the same one.
+        Fails as that run failed.
+        """
+        request = wanted.shadow
+        async with self._store.read() as tx:
+            found = await tx.shadows.ready(request.workspace_id, request.fingerprint)
+        if found is not None and found != wanted.gone:
+            return found
+        return await _beating(self._made(request, anew=wanted.gone is not None))
+
+    async def _made(self, request: ShadowRequest, *, anew: bool) -> Shadow:
+        id_ = shadow_workflow_id(request.workspace_id, request.fingerprint)
+        reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if anew else WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+        try:
+            handle = await self._temporal.start_workflow(
+                SHADOW_WORKFLOW,
+                request,
+                id=id_,
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=reuse,
+                result_type=Shadow,
+            )
+        except WorkflowAlreadyStartedError:  # made already; its result tells
+            handle = self._temporal.get_workflow_handle(id_, result_type=Shadow)
+        try:
+            return await handle.result()
+        except WorkflowFailureError as error:
+            cause = error.cause
+            if isinstance(cause, ApplicationError):
+                raise ApplicationError(cause.message, type=cause.type, non_retryable=True) from None
+            stopped = ConnectorError(ErrorCode.PROVIDER_UNAVAILABLE, "The run that makes the shadow was stopped")
+            raise failure(stopped) from None
+
+    @activity.defn
+    async def upsert_template(self, request: ShadowRequest) -> int:
+        """Writes the template; its id. Safe to repeat: Iterable finds it again by its client template id."""
+        connector = await self._connector(request.workspace_id)
+        async with self._store.read() as tx:
+            content = await tx.templates.get(request.workspace_id, request.template_ref)
+        if content is None:
+            lost = ConnectorError(ErrorCode.TEMPLATE_UNKNOWN, "The connector no longer holds this template's content")
+            raise failure(lost)
+        try:
+            return await connector.iterable.templates.upsert(
+                EmailTemplate(
+                    client_template_id=_client_template_id(request.fingerprint),
+                    name=_name(content.name, request.fingerprint),
+                    subject=content.subject,
+                    preheader_text=content.preheader or "",
+                    html=content.html,
+                    plain_text=content.text or "",
+                    from_email=content.from_email,
+                    from_name=content.from_name or "",
+                    reply_to_email=content.reply_to or "",
+                    message_type_id=request.message_type_id,
+                )
+            )
+        except IterableError as error:
+            raise provider_failure(error) from None
+
+    @activity.defn
+    async def create_campaign(self, request: CampaignRequest) -> int:
+        """Creates the triggered campaign; its id. Not idempotent at Iterable, so every attempt first looks for what an
+        earlier one made: by the template copy that carries our id, then by the fingerprint that ends a campaign's name.
+
+        After a request whose answer was lost, no second one leaves until the lists would show the campaign.
+        """
+        connector = await self._connector(request.workspace_id)
+        try:
+            found = await _find_campaign(connector, request.fingerprint)
+            if found is not None:
+                async with self._store.begin() as tx:
+                    await tx.shadows.clear_create(request.workspace_id, request.fingerprint)
+                return found
+            async with self._store.begin() as tx:
+                tried_at = await tx.shadows.create_tried_at(request.workspace_id, request.fingerprint)
+                if tried_at is not None and (wait := tried_at + _LISTING_LAG - datetime.now(UTC)) > timedelta(0):
+                    raise ApplicationError(
+                        "The answer to a campaign's creation was lost; looking for the campaign again shortly",
+                        type=ErrorCode.PROVIDER_UNAVAILABLE,
+                        next_retry_delay=min(wait, timedelta(seconds=5)),
+                    )
+                await tx.shadows.note_create(request.workspace_id, request.fingerprint, request.template_id)
+            campaign_id = await connector.iterable.campaigns.create_triggered(
+                name=await self._campaign_name(request), template_id=request.template_id
+            )
+        except NotTaken as error:
+            async with self._store.begin() as tx:
+                await tx.shadows.clear_create(request.workspace_id, request.fingerprint)
+            raise provider_failure(error) from None
+        except IterableError as error:
+            raise provider_failure(error) from None
+        log.info("shadow.campaign_created", workspace=request.workspace_id, campaign_id=campaign_id)
+        return campaign_id
+
+    async def _campaign_name(self, request: CampaignRequest) -> str:
+        async with self._store.read() as tx:
+            content = await tx.templates.get(request.workspace_id, request.template_ref)
+        return _name(content.name if content else "template", request.fingerprint)
+
+    @activity.defn
+    async def activate_campaign(self, request: ActivationRequest) -> Shadow:
+        """Has the campaign Running and records the shadow. Safe to repeat: a running campaign is left alone.
+
+        Fails with `activation_required` where Iterable does not allow activation through the API: somebody presses
+        Activate, and the next send finds the campaign running.
+        """
+        connector = await self._connector(request.workspace_id)
+        await _beating(_run_campaign(connector, request.shadow.campaign_id))
+        async with self._store.begin() as tx:
+            await tx.shadows.save_ready(request.workspace_id, request.fingerprint, request.shadow)
+        return request.shadow
+
+    async def _connector(self, workspace_id: str) -> InForce:
+        with failures():
+            return await self._connectors.get(workspace_id)
+
+
+async def _find_campaign(connector: InForce, fingerprint: str) -> int | None:
+    """A campaign of this content that is still of use. Its name may begin with another template's name, where two
+    templates have one content; it ends in the fingerprint."""
+    mark = _client_template_id(fingerprint)
+    copies = await connector.iterable.templates.find(mark)
+    for campaign_id in (copy.campaign_id for copy in copies):
+        if campaign_id is not None and await _usable(connector, campaign_id):
+            return campaign_id
+    async for campaign in connector.iterable.campaigns.newest():
+        if campaign.name.endswith(mark) and campaign.state in _STARTABLE | {"Running", "Starting"}:
+            return campaign.id
+    return None
+
+
+async def _usable(connector: InForce, campaign_id: int) -> bool:
+    try:
+        campaign = await connector.iterable.campaigns.get(campaign_id)
+    except (NotFound, Refused):
+        return False
+    return campaign.state in _STARTABLE | {"Running", "Starting"}
+
+
+async def _run_campaign(connector: InForce, campaign_id: int) -> None:
+    """Activates and polls until Running: state changes are asynchronous, and a fresh campaign may not be found yet."""
+    asked = False
+    while True:
+        try:
+            campaign = await connector.iterable.campaigns.get(campaign_id)
+            if campaign.state == "Running":
+                return
+            if campaign.state not in _STARTABLE | {"Starting"}:
+                ended = ConnectorError(
+                    ErrorCode.PROVIDER_REJECTED, f"Campaign {campaign_id} is {campaign.state} and cannot be activated"
+                )
+                raise failure(ended)
+            if not asked and campaign.state in _STARTABLE:
+                await connector.iterable.campaigns.activate(campaign_id)
+                asked = True
+        except ForbiddenByProject:
+            refused = ConnectorError(
+                ErrorCode.ACTIVATION_REQUIRED,
+                f"Iterable does not allow this project to activate campaign {campaign_id} through the API",
+            )
+            raise failure(refused) from None
+        except NotFound:
+            pass  # not visible yet; the activity's timeout bounds the wait
+        except Refused as error:
+            if "campaignId" not in error.invalid_params:
+                raise provider_failure(error) from None
+        except IterableError as error:
+            raise provider_failure(error) from None
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _beating(work: Awaitable[T]) -> T:
+    """Heartbeats while something is awaited, so that a cancelled or lost activity is noticed in seconds."""
+    task = asyncio.ensure_future(work)
+    try:
+        while True:
+            done, _ = await asyncio.wait({task}, timeout=_BEAT_SECONDS)
+            if done:
+                return task.result()
+            activity.heartbeat()
+    finally:
+        task.cancel()
+
+
+def _client_template_id(fingerprint: str) -> str:
+    return f"genieos-{fingerprint}"
+
+
+def _name(template_name: str, fingerprint: str) -> str:
+    """Readable in Iterable's lists, unique by its end. Iterable's UI allows 150 characters."""
+    return f"{template_name[:60].strip()} · genieos-{fingerprint}"

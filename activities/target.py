@@ -1,0 +1,130 @@
+"""Targeting a recipient: the one call that must not be repeated blindly, and finding out what became of it."""
+
+import asyncio
+from datetime import datetime
+
+import structlog
+from temporalio import activity
+
+from activities.connectors import InstalledConnectors
+from activities.failures import failures, provider_failure
+from contracts.connector import ConnectorSettings
+from contracts.send import RESERVED_DATA_KEY
+from contracts.target import FindOutcomeRequest, FoundOutcome, TargetEnd, TargetOutcome, TargetRequest
+from iterable.email import TargetEmail
+from iterable.errors import NotTaken, OutcomeUnknown, RecipientUnknown, Refused
+from store.sends import Attempt, SendRow
+from store.store import Store
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_NOT_TAKEN = "not_taken"
+
+
+class TargetActivities:
+    """`email/target` behind the ledger."""
+
+    def __init__(self, store: Store, connectors: InstalledConnectors) -> None:
+        self._store = store
+        self._connectors = connectors
+
+    @activity.defn
+    async def target_recipient(self, request: TargetRequest) -> TargetOutcome:
+        """Targets one recipient at a campaign. Iterable has no idempotency key, so an attempt has one of three ends:
+        taken, certainly not taken, unknown.
+
+        Every attempt is in the ledger before its request leaves. A worker that dies in between leaves an attempt
+        without an end, and whoever repeats this activity finds it and answers `unknown` instead of asking Iterable
+        again. Only what certainly did not reach Iterable is retried (`provider_unavailable`, `rate_limited`).
+        """
+        with structlog.contextvars.bound_contextvars(workspace=request.workspace_id, send=request.send_id):
+            with failures():
+                connector = await self._connectors.get(request.workspace_id)
+            begun = await self._begin(request)
+            if isinstance(begun, TargetOutcome):
+                return begun
+            try:
+                await connector.iterable.email.target(_email(request, connector.settings))
+            except NotTaken as error:
+                return await self._not_taken(request, begun, error)
+            except OutcomeUnknown as error:
+                log.warning("send.outcome_unknown", attempt=begun, status=error.status, request_id=error.request_id)
+                await self._end(request, begun, TargetEnd.UNKNOWN)
+                return TargetOutcome(end=TargetEnd.UNKNOWN)
+            accepted_at = await self._end(request, begun, TargetEnd.TAKEN)
+            return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=accepted_at)
+
+    async def _begin(self, request: TargetRequest) -> int | TargetOutcome:
+        """The number of the attempt that may begin; or the outcome, where an earlier one already has it."""
+        async with self._store.begin() as tx:
+            row = await tx.sends.get(request.workspace_id, request.send_id)
+            attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
+            known = _known(row, attempts)
+            if known is not None:
+                return known
+            number = len(attempts) + 1
+            await tx.sends.begin_attempt(request.workspace_id, request.send_id, number, request.shadow)
+            return number
+
+    async def _not_taken(self, request: TargetRequest, number: int, error: NotTaken) -> TargetOutcome:
+        await self._end(request, number, _NOT_TAKEN)
+        if isinstance(error, RecipientUnknown):
+            return TargetOutcome(end=TargetEnd.RECIPIENT_UNKNOWN)
+        if isinstance(error, Refused) and "campaignId" in error.invalid_params:
+            async with self._store.begin() as tx:
+                await tx.shadows.drop(request.workspace_id, request.shadow.campaign_id)
+            return TargetOutcome(end=TargetEnd.CAMPAIGN_GONE)
+        raise provider_failure(error) from None
+
+    async def _end(self, request: TargetRequest, number: int, end: str) -> datetime:
+        """Shielded: once Iterable has answered, a worker that shuts down still writes the answer down."""
+        return await asyncio.shield(self._record(request, number, end))
+
+    async def _record(self, request: TargetRequest, number: int, end: str) -> datetime:
+        async with self._store.begin() as tx:
+            ended_at = await tx.sends.end_attempt(request.workspace_id, request.send_id, number, end)
+            if end == TargetEnd.TAKEN:
+                await tx.sends.accept(request.workspace_id, request.send_id, ended_at)
+        return ended_at
+
+    @activity.defn
+    async def find_outcome(self, request: FindOutcomeRequest) -> FoundOutcome:
+        """What the ledger and the events know of an attempt whose answer was lost. Only reads: safe to repeat."""
+        async with self._store.read() as tx:
+            row = await tx.sends.get(request.workspace_id, request.send_id)
+            attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
+            events = (await tx.events.of_sends(request.workspace_id, [request.send_id])).get(request.send_id)
+        if events:
+            return FoundOutcome(verdict="taken", accepted_at=min(event.occurred_at for event in events))
+        match _known(row, attempts):
+            case TargetOutcome(end=TargetEnd.TAKEN, accepted_at=accepted_at):
+                return FoundOutcome(verdict="taken", accepted_at=accepted_at)
+            case TargetOutcome():
+                return FoundOutcome(verdict="unknown")
+            case None:
+                return FoundOutcome(verdict="not_taken")
+
+
+def _known(row: SendRow | None, attempts: list[Attempt]) -> TargetOutcome | None:
+    """What earlier attempts mean for a next one; None where none of them can have reached Iterable."""
+    # Idempotency guard: taken, but the answer was lost on its way to the workflow.
+    if row is not None and row.accepted_at is not None:
+        return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=row.accepted_at)
+    # Idempotency guard: an attempt without an end may have reached Iterable.
+    if any(attempt.end != _NOT_TAKEN for attempt in attempts):
+        return TargetOutcome(end=TargetEnd.UNKNOWN)
+    return None
+
+
+def _email(request: TargetRequest, settings: ConnectorSettings) -> TargetEmail:
+    """The correlation goes into the data, which comes back as `transactionalData` on the `emailSend` event, and into
+    the metadata, which the API description promises to pass to webhooks without saying where."""
+    correlation = {"workspace": request.workspace_id, "send": request.send_id}
+    by_user_id = settings.project_type == "userid" or request.recipient.email is None
+    return TargetEmail(
+        campaign_id=request.shadow.campaign_id,
+        recipient_email=None if by_user_id else request.recipient.email,
+        recipient_user_id=request.recipient.user_id if by_user_id else None,
+        data_fields={**request.data, RESERVED_DATA_KEY: correlation},
+        metadata={**request.metadata, RESERVED_DATA_KEY: correlation},
+    )

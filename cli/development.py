@@ -1,0 +1,184 @@
+"""The embedded development stack: Temporal with its UI, sandbox, worker and endpoint, as child processes."""
+
+import os
+import shutil
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_urlsafe
+from urllib.parse import quote
+
+import httpx
+from pydantic import SecretStr
+
+from cli.connection import Connection
+from cli.install import Installed, install
+from contracts.attributes import SEARCH_ATTRIBUTES
+from contracts.connector import ConnectorSettings
+from endpoint.tokens import HEADER
+from runtime.settings import Settings
+from runtime.temporal import connect
+from sandbox.stack import Stack, free_port
+from store.keyring import create_key_file
+from store.migrate import migrate
+from store.store import Store
+
+Tell = Callable[[str], None]
+_PORTS = {"temporal": 7233, "temporal ui": 8233, "sandbox": 8800, "endpoint": 8700}
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the parts listen, on this machine only."""
+
+    temporal: str
+    temporal_ui: str
+    sandbox: str
+    endpoint: str
+
+    def run_url(self, workflow_id: str, run_id: str) -> str:
+        """A run in the Temporal UI."""
+        return f"{self.temporal_ui}/namespaces/default/workflows/{quote(workflow_id, safe='')}/{run_id}"
+
+
+@dataclass(frozen=True)
+class Development:
+    """A running stack."""
+
+    addresses: Addresses
+    settings: Settings
+    environment: dict[str, str]
+    connection: Connection
+    stack: Stack
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace that is installed against a project of the sandbox."""
+
+    workspace_id: str
+    project_id: str
+    installed: Installed
+
+
+@asynccontextmanager
+async def development_stack(
+    folder: Path, tell: Tell, temporal_database: Path | None = None
+) -> AsyncGenerator[Development]:
+    """Starts everything, fresh: what an earlier stack left in `folder` is removed. Ends every child on leaving.
+
+    `temporal_database` keeps Temporal's state in a file, so that its server can be restarted; in memory it is faster.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    key_file = folder / "master.key"
+    create_key_file(key_file)
+    ports = {name: free_port(preferred, name) for name, preferred in _PORTS.items()}
+    for name, preferred in _PORTS.items():
+        if ports[name] != preferred:
+            tell(f"port {preferred} ({name}) is taken; using {ports[name]}")
+    addresses = Addresses(
+        temporal=f"127.0.0.1:{ports['temporal']}",
+        temporal_ui=f"http://127.0.0.1:{ports['temporal ui']}",
+        sandbox=f"http://127.0.0.1:{ports['sandbox']}",
+        endpoint=f"http://127.0.0.1:{ports['endpoint']}",
+    )
+    ours = {
+        "CONNECTOR_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'connector.db'}",
+        "CONNECTOR_MASTER_KEY_FILE": str(key_file),
+        "CONNECTOR_ADMIN_TOKEN": token_urlsafe(24),
+        "CONNECTOR_PUBLIC_URL": addresses.endpoint,
+        "CONNECTOR_ITERABLE_US_URL": f"{addresses.sandbox}/us",
+        "CONNECTOR_ITERABLE_EU_URL": f"{addresses.sandbox}/eu",
+        "CONNECTOR_TEMPORAL_UI_URL": addresses.temporal_ui,
+        "TEMPORAL_ADDRESS": addresses.temporal,
+        "TEMPORAL_NAMESPACE": "default",
+    }
+    os.environ.update(ours)  # for this process's own client and settings
+    environment = {**os.environ, **ours}
+    settings = Settings()
+    await migrate(settings.database_url)
+    async with Stack(folder / "logs") as stack:
+        tell("starting Temporal, the Iterable sandbox, the worker and the endpoint")
+        await stack.start("temporal", _temporal(ports, temporal_database), ready=_temporal_answers, env=environment)
+        python = sys.executable
+        await stack.start(
+            "sandbox",
+            [python, "-m", "sandbox", "--port", str(ports["sandbox"])],
+            ready=f"{addresses.sandbox}/healthz",
+            env=environment,
+        )
+        await stack.start(
+            "endpoint",
+            [python, "-m", "endpoint", "--port", str(ports["endpoint"])],
+            ready=f"{addresses.endpoint}/readyz",
+            env=environment,
+        )
+        await stack.start("worker", [python, "-m", "worker"], env=environment)
+        store = await Store.open(settings.database_url, settings.keyring())
+        try:
+            connection = Connection(settings, store, await connect())
+            yield Development(addresses, settings, environment, connection, stack)
+        finally:
+            await store.close()
+
+
+def _temporal(ports: dict[str, int], database: Path | None) -> list[str]:
+    command = [
+        str(Path(sys.executable).parent / "temporal"),
+        *("server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"),
+        *("--port", str(ports["temporal"]), "--ui-port", str(ports["temporal ui"])),
+    ]
+    for name in SEARCH_ATTRIBUTES:
+        command += ["--search-attribute", f"{name}=Keyword"]
+    return command if database is None else [*command, "--db-filename", str(database)]
+
+
+async def _temporal_answers() -> bool:
+    try:
+        client = await connect()
+        return await client.service_client.check_health()
+    except RuntimeError:
+        return False
+
+
+async def install_against_sandbox(
+    development: Development, workspace_id: str, *, settings: dict[str, object] | None = None
+) -> Workspace:
+    """A project in the sandbox, a connector for it, and the project's webhook pointed at the endpoint."""
+    base = f"{development.addresses.sandbox}/_sandbox"
+    async with httpx.AsyncClient(timeout=10) as sandbox:
+        answer = await sandbox.post(
+            f"{base}/projects", json={"name": workspace_id, "data_center": "us", "type": "hybrid"}
+        )
+        project = answer.raise_for_status().json()
+        kinds = {kind["name"].lower(): kind["id"] for kind in project["message_types"]}
+        wanted = ConnectorSettings.model_validate(
+            {
+                "data_center": "us",
+                "project_type": "hybrid",
+                "transactional_message_type_id": kinds["transactional"],
+                "marketing_message_type_id": kinds["marketing"],
+                **(settings or {}),
+            }
+        )
+        connection = development.connection
+        installed = await install(
+            connection.store,
+            connection.temporal,
+            connection.settings.task_queue,
+            workspace_id,
+            wanted,
+            SecretStr(project["keys"]["server"]),
+        )
+        webhook = await sandbox.post(
+            f"{base}/projects/{project['project_id']}/webhooks",
+            json={
+                "endpoint": f"{development.addresses.endpoint}/webhooks/iterable/{workspace_id}",
+                "headers": [{"key": HEADER, "value": installed.webhook_token}],
+            },
+        )
+        webhook.raise_for_status()
+    return Workspace(workspace_id, str(project["project_id"]), installed)

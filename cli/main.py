@@ -1,0 +1,347 @@
+"""The `connector` command.
+
+Exit codes: 0 done; 1 refused or failed, the message has a code; 2 wrong usage; 3 Temporal, the database or the endpoint
+does not answer; 4 not found.
+"""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr, ValidationError
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from cli import schemas
+from cli.connection import connected, open_store
+from cli.demo import DemoBroken, demo, demo_logs
+from cli.development import development_stack, install_against_sandbox
+from cli.doctor import examine
+from cli.install import InstallRefused, install
+from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, say, stop, table
+from cli.sending import send_accepted
+from contracts.connector import ConnectorSettings, ConnectorStatus, DataCenter, ProfilePolicy, ProjectType
+from contracts.names import connector_workflow_id, send_workflow_id
+from contracts.received import refusal_of
+from contracts.send import SendRequest, SendResult
+from endpoint.tokens import HEADER
+from runtime.process import run
+from runtime.settings import STATE_FOLDER, Settings
+from sandbox.stack import ChildFailed
+from store.migrate import migrate
+
+app = typer.Typer(
+    help="Sends GenieOS templates through Iterable triggered campaigns.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+@app.command(name="demo")
+def demo_command(*, keep: Annotated[bool, typer.Option(help="Keep the stack up afterwards.")] = False) -> None:
+    """Send three messages through a whole local stack and show what becomes of each."""
+    try:
+        run(demo(keep=keep))
+    except (DemoBroken, ChildFailed) as error:
+        stop(FAILED, f"{error}; logs are in {demo_logs()}")
+    except KeyboardInterrupt:
+        say("stopped")
+
+
+@app.command()
+def dev(workspace: Annotated[str, typer.Option(help="A workspace to install against the sandbox.")] = "demo") -> None:
+    """Keep a whole local stack up until Ctrl-C."""
+
+    async def stay() -> None:
+        async with development_stack(STATE_FOLDER / "dev", lambda text: say(f"[dim]· {text}[/]")) as development:
+            installed = await install_against_sandbox(development, workspace)
+            where = development.addresses
+            table(
+                "Up until Ctrl-C",
+                ("part", "address"),
+                [
+                    ("Temporal", where.temporal),
+                    ("Temporal UI", where.temporal_ui),
+                    ("endpoint", where.endpoint),
+                    ("Iterable sandbox", where.sandbox),
+                    ("messages as rendered", f"{where.sandbox}/_sandbox/outbox"),
+                    ("logs", str(STATE_FOLDER / "dev" / "logs")),
+                ],
+            )
+            say(f"workspace {workspace!r} is installed against sandbox project {installed.project_id}")
+            say("for other commands, in another terminal:\n")
+            for name, value in development.environment.items():
+                if name.startswith(("CONNECTOR_", "TEMPORAL_")):
+                    say(f"  export {name}={value}")
+            ended = await development.stack.watch()
+            stop(FAILED, f"{ended} ended by itself; its log is in {STATE_FOLDER / 'dev' / 'logs'}")
+
+    try:
+        run(stay())
+    except ChildFailed as error:
+        stop(FAILED, str(error))
+    except KeyboardInterrupt:
+        say("stopped")
+
+
+@app.command()
+def sandbox(host: str = "127.0.0.1", port: int = 8800) -> None:
+    """Run the Iterable stand-in alone."""
+    from sandbox.__main__ import serve  # noqa: PLC0415 - only this command needs it
+
+    serve(host, port)
+
+
+@app.command(name="install")
+def install_command(
+    workspace: Workspace,
+    data_center: Annotated[DataCenter, typer.Option(help="Where the Iterable project is hosted.")],
+    project_type: Annotated[ProjectType, typer.Option(help="How the project identifies people.")] = "hybrid",
+    transactional_message_type: Annotated[int | None, typer.Option(help="Message type id for the stream.")] = None,
+    marketing_message_type: Annotated[int | None, typer.Option(help="Message type id for the stream.")] = None,
+    profile_policy: Annotated[ProfilePolicy, typer.Option(help="May a send write a thin profile?")] = "never",
+    profile_field: Annotated[list[str] | None, typer.Option(help="A field a thin profile may carry.")] = None,
+    *,
+    new_webhook_token: Annotated[bool, typer.Option(help="Make another webhook token.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Install a connector, or change its settings. The API key is read from standard input, or asked for."""
+    wanted = ConnectorSettings(
+        data_center=data_center,
+        project_type=project_type,
+        transactional_message_type_id=transactional_message_type,
+        marketing_message_type_id=marketing_message_type,
+        profile_policy=profile_policy,
+        profile_fields=profile_field or [],
+    )
+    api_key = SecretStr(
+        typer.prompt("Iterable API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+    )
+    key = SecretStr(api_key.get_secret_value().strip())
+    if not key.get_secret_value():
+        stop(USAGE, "no API key on standard input")
+
+    async def do() -> None:
+        async with connected() as c:
+            try:
+                done = await install(
+                    c.store,
+                    c.temporal,
+                    c.settings.task_queue,
+                    workspace,
+                    wanted,
+                    key,
+                    new_webhook_token=new_webhook_token,
+                )
+            except InstallRefused as error:
+                stop(FAILED, f"{error.code}: {error}")
+        url = f"{(c.settings.public_url or 'https://YOUR-ENDPOINT').rstrip('/')}/webhooks/iterable/{workspace}"
+        if as_json:
+            give(
+                {"status": done.status.model_dump(mode="json"), "webhook_url": url, "webhook_token": done.webhook_token}
+            )
+            return
+        say(f"installed: {done.status.state}")
+        if done.webhook_token:
+            say("\nIn Iterable, Integrations → System webhooks, create a webhook:")
+            say(f"  URL     {url}\n  header  {HEADER}: {done.webhook_token}   (shown this once)")
+            say("  tick Enabled, Triggered sends, and for email: Send, Send skip, Open, Click, Bounce, Complaint,")
+            say("  Subscribe, Unsubscribe, Hosted unsubscribe click")
+
+    run(do())
+
+
+@app.command()
+def uninstall(workspace: Workspace) -> None:
+    """Stop new sends of a workspace. Sends under way end as they will."""
+
+    async def do() -> None:
+        async with connected() as c:
+            handle = c.temporal.get_workflow_handle(connector_workflow_id(workspace))
+            try:
+                status = await handle.execute_update("uninstall", result_type=ConnectorStatus)
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
+                raise
+        say(f"{status.state}")
+
+    run(do())
+
+
+@app.command()
+def send(
+    file: Annotated[typer.FileText, typer.Argument(help="A SendRequest as JSON; - for standard input.")],
+    *,
+    wait: Annotated[bool, typer.Option(help="Wait until the message is settled, not only accepted.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start one send and wait until Iterable has the message."""
+    try:
+        request = SendRequest.model_validate_json(file.read())
+    except ValidationError as error:
+        refusal = refusal_of(error)
+        stop(USAGE, f"{refusal.code}: {refusal}")
+
+    async def do() -> None:
+        async with connected() as c:
+            try:
+                result = await send_accepted(c.temporal, c.settings.task_queue, request)
+                if wait:
+                    id_ = send_workflow_id(request.workspace_id, request.send_id)
+                    result = await c.temporal.get_workflow_handle(id_, result_type=SendResult).result()
+            except WorkflowUpdateFailedError as error:
+                cause = error.cause
+                stop(FAILED, f"{cause.type}: {cause.message}" if isinstance(cause, ApplicationError) else str(error))
+            except WorkflowAlreadyStartedError:
+                stop(FAILED, f"send {request.send_id!r} was started before and has ended: see `connector status`")
+        _show_result(request.send_id, result, as_json=as_json)
+
+    run(do())
+
+
+@app.command()
+def status(
+    workspace: Workspace,
+    send_id: Annotated[str | None, typer.Argument(help="One send; without it, the connector.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show a connector, or one send as the ledger has it."""
+
+    async def do() -> None:
+        store = await open_store(Settings())
+        try:
+            async with store.read() as tx:
+                if send_id is None:
+                    row = await tx.connectors.get(workspace)
+                    waiting, set_aside = await tx.inbox.counts(workspace)
+                    unmatched = await tx.events.count_unmatched(workspace)
+                    if row is None:
+                        stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
+                    found = ConnectorStatus(
+                        workspace_id=workspace,
+                        state=row.state,
+                        reason=row.reason,
+                        settings=row.settings,
+                        changed_at=row.changed_at,
+                    )
+                    if as_json:
+                        give(found)
+                        return
+                    rows = [(name, str(value)) for name, value in row.settings.model_dump().items()]
+                    table(f"{workspace}: {row.state}", ("setting", "value"), rows)
+                    say(f"events: {waiting} waiting, {unmatched} unmatched, {set_aside} set aside")
+                    return
+                sent = await tx.sends.get(workspace, send_id)
+                if sent is None:
+                    stop(NOT_FOUND, f"no send {send_id!r} has reached the ledger of {workspace!r}")
+                events = await tx.events.of_sends(workspace, [send_id])
+            _show_result(send_id, sent.result(events.get(send_id, [])), as_json=as_json)
+        finally:
+            await store.close()
+
+    run(do())
+
+
+@app.command()
+def timeline(
+    workspace: Workspace,
+    send_id: Annotated[str, typer.Argument(help="The send.")],
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what Iterable reported of a send."""
+
+    async def do() -> None:
+        store = await open_store(Settings())
+        seen = 0
+        try:
+            while True:
+                async with store.read() as tx:
+                    entries = await tx.events.page(workspace, seen, 1_000, send_id)
+                    known = await tx.sends.get(workspace, send_id)
+                if known is None and not follow:
+                    stop(NOT_FOUND, f"no send {send_id!r} has reached the ledger of {workspace!r}")
+                if as_json:
+                    for entry in entries:
+                        give(entry)
+                else:
+                    for moment, kind, reason in event_rows([entry.event for entry in entries]):
+                        say(f"{moment}  {kind:<14}{reason}")
+                seen = entries[-1].cursor if entries else seen
+                if not follow:
+                    return
+                await asyncio.sleep(1)
+        finally:
+            await store.close()
+
+    try:
+        run(do())
+    except KeyboardInterrupt:
+        return
+
+
+@app.command()
+def doctor(*, as_json: Json = False) -> None:
+    """Check Temporal, the database, the worker, the endpoint and every connector, and say what to do."""
+    findings = run(examine(Settings()))
+    if as_json:
+        give([finding.__dict__ for finding in findings])
+    else:
+        rows = [
+            ("[green]✓[/]" if finding.ok else "[red]✗[/]", finding.point, finding.found, finding.advice)
+            for finding in findings
+        ]
+        table("connector doctor", ("", "point", "found", "what to do"), rows)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+@app.command(name="migrate")
+def migrate_command(revision: Annotated[str, typer.Argument(help="head, base, or a revision.")] = "head") -> None:
+    """Bring the database to the newest schema."""
+    settings = Settings()
+    if settings.database_url.startswith(f"sqlite+aiosqlite:///{STATE_FOLDER}/"):
+        STATE_FOLDER.mkdir(exist_ok=True)
+    try:
+        run(migrate(settings.database_url, revision))
+    except OSError:
+        stop(UNREACHABLE, "the database does not answer: check CONNECTOR_DATABASE_URL")
+    say("the schema is at " + revision)
+
+
+@app.command()
+def contracts(*, check: Annotated[bool, typer.Option("--check", help="Only report drift.")] = False) -> None:
+    """Write the JSON Schemas of the contracts to docs/contracts."""
+    if not check:
+        schemas.write()
+        return
+    stale = schemas.drift()
+    if stale:
+        stop(FAILED, f"not what the contracts say: {', '.join(stale)}. Run `connector contracts`")
+
+
+def _show_result(send_id: str, result: SendResult, *, as_json: bool) -> None:
+    if as_json:
+        give(result)
+        return
+    rows = event_rows(result.events)
+    table(f"{send_id} → {result.status} {result.reason or ''}", ("time (UTC)", "event", "reason or link"), rows)
+    say(f"template {result.template_id}, campaign {result.campaign_id}, fingerprint {result.fingerprint}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""JSON Schemas of the contracts, for clients in other languages."""
+
+from pathlib import Path
+
+import orjson
+from pydantic import BaseModel
+
+from contracts.connector import ConnectorSettings, ConnectorStatus, InstallRequest
+from contracts.event import TimelinePage
+from contracts.send import CancelAnswer, SendRequest, SendResult
+from contracts.template import Template
+
+FOLDER = Path(__file__).parent.parent / "docs" / "contracts"
+_GIVEN: tuple[type[BaseModel], ...] = (SendRequest, Template, InstallRequest, ConnectorSettings)
+_TAKEN: tuple[type[BaseModel], ...] = (SendResult, CancelAnswer, TimelinePage, ConnectorStatus)
+
+
+def generate() -> dict[Path, bytes]:
+    """Path → content of every schema file."""
+    found: dict[Path, bytes] = {}
+    for models, mode in ((_GIVEN, "validation"), (_TAKEN, "serialization")):
+        for model in models:
+            schema = model.model_json_schema(mode=mode)
+            found[FOLDER / f"{model.__name__}.json"] = orjson.dumps(schema, option=orjson.OPT_INDENT_2) + b"\n"
+    return found
+
+
+def drift() -> list[str]:
+    """Names of files that are not what the contracts say, and of files that no contract stands behind."""
+    wanted = generate()
+    stale = [path.name for path, content in wanted.items() if not path.exists() or path.read_bytes() != content]
+    return stale + [path.name for path in FOLDER.glob("*.json") if path not in wanted]
+
+
+def write() -> None:
+    """Writes all of them."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path, content in generate().items():
+        path.write_bytes(content)

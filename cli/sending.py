@@ -1,0 +1,39 @@
+"""Starting a send as GenieOS does."""
+
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+
+from contracts.names import SEND_WORKFLOW, send_workflow_id
+from contracts.send import SendRequest, SendResult
+
+
+async def start_send(temporal: Client, task_queue: str, request: SendRequest) -> WorkflowHandle[None, SendResult]:
+    """The run of a send, started or found. Raises `WorkflowAlreadyStartedError` where it has ended."""
+    return await temporal.start_workflow(
+        SEND_WORKFLOW,
+        request,
+        id=send_workflow_id(request.workspace_id, request.send_id),
+        task_queue=task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        result_type=SendResult,
+    )
+
+
+async def send_accepted(temporal: Client, task_queue: str, request: SendRequest) -> SendResult:
+    """Starts (or finds) a send and returns as soon as Iterable has the message: one round trip, update-with-start.
+
+    Raises `WorkflowUpdateFailedError`, whose cause has an error code as its type.
+    """
+    start = WithStartWorkflowOperation(
+        SEND_WORKFLOW,
+        request,
+        id=send_workflow_id(request.workspace_id, request.send_id),
+        task_queue=task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        result_type=SendResult,
+    )
+    return await temporal.execute_update_with_start_workflow(
+        "accepted", start_workflow_operation=start, result_type=SendResult
+    )

@@ -1,0 +1,83 @@
+"""The error codes that GenieOS and admins see, each with what to do next.
+
+A code is the `type` of the Temporal failure, of an API error's `code` and of a CLI message. Codes never change meaning.
+A run *fails* only where somebody must do something; suppressed, skipped, bounced and cancelled are results.
+"""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Stable codes."""
+
+    REQUEST_INVALID = "request_invalid"
+    ATTACHMENTS_NOT_SUPPORTED = "attachments_not_supported"
+    TEMPLATE_INVALID = "template_invalid"
+    TEMPLATE_UNKNOWN = "template_unknown"
+    TEMPLATE_TOO_LARGE = "template_too_large"
+    SENDER_NOT_AUTHORISED = "sender_not_authorised"
+    RECIPIENT_INVALID = "recipient_invalid"
+    RECIPIENT_UNKNOWN = "recipient_unknown"
+    RECIPIENT_SUPPRESSED = "recipient_suppressed"
+    RECIPIENT_FORGOTTEN = "recipient_forgotten"
+    CONNECTOR_NOT_INSTALLED = "connector_not_installed"
+    CONNECTOR_DISABLED = "connector_disabled"
+    API_KEY_INVALID = "api_key_invalid"
+    API_KEY_INSUFFICIENT = "api_key_insufficient"
+    ACTIVATION_REQUIRED = "activation_required"
+    MESSAGE_TYPE_MISSING = "message_type_missing"
+    MESSAGE_TYPE_MISMATCH = "message_type_mismatch"
+    RATE_LIMITED = "rate_limited"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    PROVIDER_REJECTED = "provider_rejected"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+ADVICE: dict[ErrorCode, str] = {
+    ErrorCode.REQUEST_INVALID: "Correct the named fields and send again under a new send id.",
+    ErrorCode.ATTACHMENTS_NOT_SUPPORTED: "Iterable cannot attach files to triggered campaigns: host the file and put "
+    "a link to it into the template.",
+    ErrorCode.TEMPLATE_INVALID: "Correct the template in GenieOS and send again.",
+    ErrorCode.TEMPLATE_UNKNOWN: "Store the template first (PUT /v1/workspaces/{workspace}/templates), or send it in "
+    "full.",
+    ErrorCode.TEMPLATE_TOO_LARGE: "Shorten the template: host images instead of embedding them, drop unused styles.",
+    ErrorCode.SENDER_NOT_AUTHORISED: "Authorise the sender's domain in Iterable (Settings, Email domains) or use a "
+    "sender that is.",
+    ErrorCode.RECIPIENT_INVALID: "Correct the recipient in GenieOS: an email address, or a user id where the project "
+    "has user ids.",
+    ErrorCode.RECIPIENT_UNKNOWN: "Iterable has no profile for this recipient. Create it there, or let the connector do "
+    "it: set profile_policy to on_unknown.",
+    ErrorCode.RECIPIENT_SUPPRESSED: "The recipient is suppressed: `connector suppressions check` tells by which rule.",
+    ErrorCode.RECIPIENT_FORGOTTEN: "The recipient asked Iterable to be forgotten (GDPR) and cannot be sent to.",
+    ErrorCode.CONNECTOR_NOT_INSTALLED: "Install the connector for this workspace: `connector install`.",
+    ErrorCode.CONNECTOR_DISABLED: "Resume or reinstall the connector of this workspace: `connector status` tells why "
+    "it is off.",
+    ErrorCode.API_KEY_INVALID: "Iterable refused the API key: it is disabled, mistyped, or of the other data center. "
+    "Install again with a server-side key of this project.",
+    ErrorCode.API_KEY_INSUFFICIENT: "The API key is of a kind that may not do this: create a server-side key in "
+    "Iterable and install again with it.",
+    ErrorCode.ACTIVATION_REQUIRED: "Open the named campaign in Iterable and press Activate, or ask your Iterable "
+    "customer success manager to allow activation through the API; then send again.",
+    ErrorCode.MESSAGE_TYPE_MISSING: "Choose an Iterable message type for this stream: `connector install` with "
+    "--transactional-message-type or --marketing-message-type.",
+    ErrorCode.MESSAGE_TYPE_MISMATCH: "Choose an email message type whose channel fits the stream (transactional or "
+    "marketing).",
+    ErrorCode.RATE_LIMITED: "Iterable's rate limit held for longer than the send may wait. Send again later, or ask "
+    "Iterable for a higher limit.",
+    ErrorCode.PROVIDER_UNAVAILABLE: "Iterable could not be reached for longer than the send may wait. Look at "
+    "Iterable's status page and send again under a new send id; nothing was sent.",
+    ErrorCode.PROVIDER_REJECTED: "Iterable refused the request as it stands. Look up the request id in the connector's "
+    "log, and the named fields in the template or data.",
+    ErrorCode.OUTCOME_UNKNOWN: "Iterable may or may not have sent this message: its answer was lost and no event came. "
+    "Look at the recipient's history in Iterable before you send again under a new send id.",
+}
+
+
+class ConnectorError(Exception):
+    """An error with a stable code and a message that says what to do. Holds no address, secret or provider's text."""
+
+    def __init__(self, code: ErrorCode, what: str) -> None:
+        """`what` is one sentence without a value that could be personal; the advice for the code is added to it."""
+        self.code = code
+        self.what = what
+        super().__init__(f"{what.rstrip('.')}. {ADVICE[code]}")

@@ -1,0 +1,82 @@
+"""Events: what Iterable reports of a message, in our words; and what a set of them says about a send."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from contracts.model import Contract, SendId, Sha256, WorkspaceId
+
+
+class EventKind(StrEnum):
+    """What happened. `delivered` is known in case Iterable ever reports it; today it does not."""
+
+    SENT = "sent"
+    SKIPPED = "skipped"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    UNSUBSCRIBED = "unsubscribed"
+    RESUBSCRIBED = "resubscribed"
+    OPENED = "opened"
+    CLICKED = "clicked"
+
+
+class Event(Contract):
+    """One event of a send's timeline.
+
+    `event_id` names the occurrence: the same occurrence reported twice has the same id. `reason` is Iterable's own word
+    (a skip reason, a bounce's `recipientState`, an unsubscribe's source). `url` is a click's target without query and
+    fragment, which may carry personal data.
+    """
+
+    event_id: Sha256
+    kind: EventKind
+    occurred_at: datetime
+    message_id: str | None = None
+    reason: str | None = None
+    url: str | None = None
+
+
+class TimelineEntry(Contract):
+    """An event as GenieOS reads it by cursor. `cursor` grows with arrival, so a reader never misses a late event."""
+
+    cursor: int
+    workspace_id: WorkspaceId
+    send_id: SendId | None
+    event: Event
+
+
+class TimelinePage(Contract):
+    """Entries after a cursor, oldest arrival first; `next_cursor` is what to ask with next."""
+
+    entries: list[TimelineEntry]
+    next_cursor: int
+
+
+_RANK = {
+    EventKind.SENT: 1,
+    EventKind.DELIVERED: 2,
+    EventKind.OPENED: 2,
+    EventKind.CLICKED: 2,
+    EventKind.SKIPPED: 3,
+    EventKind.BOUNCED: 4,
+    EventKind.COMPLAINED: 5,
+}
+SETTLING = frozenset({EventKind.SKIPPED, EventKind.BOUNCED, EventKind.COMPLAINED})
+"""After one of these nothing more is to be expected of a send."""
+
+
+def in_order(events: list[Event]) -> list[Event]:
+    """Each occurrence once, in order of occurrence; ties (Iterable reports whole seconds) by the order of a message's
+    life, then by id, so that every arrival order gives the same list."""
+    once = {event.event_id: event for event in events}
+    return sorted(once.values(), key=lambda e: (e.occurred_at, _RANK.get(e.kind, 9), e.event_id))
+
+
+def decisive(events: list[Event]) -> Event | None:
+    """The event that says how a send stands: the furthest in a message's life, whatever the order of arrival.
+
+    An open or click proves that the message went out, so it counts as sent even where the `sent` event was lost.
+    Unsubscribes and resubscribes say nothing about the message.
+    """
+    telling = [event for event in in_order(events) if event.kind in _RANK]
+    return max(telling, key=lambda e: _RANK[e.kind]) if telling else None

@@ -1,0 +1,20 @@
+"""What passes between `EventInboxWorkflow` and its activity."""
+
+from contracts.model import Contract, WorkspaceId
+
+
+class InboxShard(Contract):
+    """The argument of `EventInboxWorkflow`: which part of a workspace's intake a run drains."""
+
+    workspace_id: WorkspaceId
+    shard: int = 0
+
+
+class DrainResult(Contract):
+    """What one batch did; `more` says that events were left."""
+
+    drained: int
+    joined: int
+    unmatched: int
+    set_aside: int
+    more: bool

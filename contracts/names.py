@@ -1,0 +1,29 @@
+"""Names that others rely on: workflow types and ids."""
+
+SEND_WORKFLOW = "SendWorkflow"
+SHADOW_WORKFLOW = "ShadowCampaignWorkflow"
+INBOX_WORKFLOW = "EventInboxWorkflow"
+INSTALL_WORKFLOW = "InstallWorkflow"
+
+EVENTS_SIGNAL = "events"
+WAKE_SIGNAL = "wake"
+
+
+def connector_workflow_id(workspace_id: str) -> str:
+    """The run that looks after one workspace's connector."""
+    return f"iterable/{workspace_id}"
+
+
+def send_workflow_id(workspace_id: str, send_id: str) -> str:
+    """The run of one send."""
+    return f"iterable/{workspace_id}/send/{send_id}"
+
+
+def shadow_workflow_id(workspace_id: str, fingerprint: str) -> str:
+    """The run that makes one shadow."""
+    return f"iterable/{workspace_id}/shadow/{fingerprint}"
+
+
+def inbox_workflow_id(workspace_id: str, shard: int) -> str:
+    """The run that drains one shard of a workspace's events."""
+    return f"iterable/{workspace_id}/inbox/{shard}"

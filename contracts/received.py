@@ -1,0 +1,69 @@
+"""Input from outside that may not fit its contract.
+
+Temporal decodes a workflow's input before the workflow's code runs, and an input that does not decode blocks the run
+without an end. `Received[SendRequest]` always decodes; `take()` gives the request, or raises the refusal, so that a bad
+request ends as a failure with a code and the names of the fields that are wrong.
+"""
+
+from typing import Any, Generic, TypeVar, cast, get_args
+
+from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
+
+from contracts.errors import ConnectorError, ErrorCode
+
+M = TypeVar("M", bound=BaseModel)
+
+_CODE_OF_FIELD = {
+    "template": ErrorCode.TEMPLATE_INVALID,
+    "template_ref": ErrorCode.TEMPLATE_UNKNOWN,
+    "recipient": ErrorCode.RECIPIENT_INVALID,
+    "attachments": ErrorCode.ATTACHMENTS_NOT_SUPPORTED,
+}
+_MOST_NAMED = 10
+
+
+def refusal_of(error: ValidationError) -> ConnectorError:
+    """What GenieOS is told about input that does not fit: names and rules, never values."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    named = [f"{'.'.join(str(part) for part in p['loc']) or 'request'}: {p['msg']}" for p in problems[:_MOST_NAMED]]
+    if len(problems) > _MOST_NAMED:
+        named.append(f"and {len(problems) - _MOST_NAMED} more")
+    fields = {str(p["loc"][0]) for p in problems if p["loc"]}
+    codes = {_CODE_OF_FIELD.get(field, ErrorCode.REQUEST_INVALID) for field in fields}
+    code = codes.pop() if len(codes) == 1 else ErrorCode.REQUEST_INVALID
+    return ConnectorError(code, f"The request does not fit its contract ({'; '.join(named)})")
+
+
+class Received(Generic[M]):
+    """A `M`, or why it is none."""
+
+    def __init__(self, value: M | ConnectorError) -> None:
+        self._value = value
+
+    def take(self) -> M:
+        """The value. Raises `ConnectorError` where the input did not fit."""
+        if isinstance(self._value, ConnectorError):
+            raise self._value
+        return self._value
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        (model,) = get_args(source)
+
+        def receive(raw: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> "Received[M]":
+            if isinstance(raw, cls):
+                return cast("Received[M]", raw)
+            try:
+                return cls(cast("M", inner(raw)))
+            except ValidationError as error:
+                return cls(refusal_of(error))
+
+        def give(received: "Received[M]") -> Any:
+            return received.take()
+
+        return core_schema.no_info_wrap_validator_function(
+            receive,
+            handler(model),
+            serialization=core_schema.plain_serializer_function_ser_schema(give),
+        )

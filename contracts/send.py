@@ -1,0 +1,139 @@
+"""A send: one message to one recipient. `SendRequest` is what GenieOS starts `SendWorkflow` with."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, Field, JsonValue, field_validator, model_validator
+
+from contracts.event import SETTLING, Event, EventKind, decisive, in_order
+from contracts.model import Contract, SendId, Sha256, WorkspaceId
+from contracts.template import EmailAddress, Stream, Template
+
+RESERVED_DATA_KEY = "genieos"
+"""The connector's own key in the data it hands to Iterable; it comes back on the `emailSend` event."""
+
+
+UserId = Annotated[str, Field(max_length=52, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
+"""Iterable's rule: at most 52 printable ASCII characters, case-sensitive, no space at the ends."""
+
+
+class Recipient(Contract):
+    """Who gets the message: an address, a user id, or both. `profile` may be written to Iterable, as far as the
+    connector's profile policy and its list of allowed fields permit."""
+
+    email: EmailAddress | None = None
+    user_id: (
+        Annotated[str, Field(min_length=1, max_length=52, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")] | None
+    ) = None
+    profile: dict[str, JsonValue] = {}
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if self.email is None and self.user_id is None:
+            raise ValueError("an email address or a user_id is needed")
+        return self
+
+
+class SendRequest(Contract):
+    """The one argument of `SendWorkflow`.
+
+    Start it with the id `iterable/{workspace_id}/send/{send_id}`, conflict policy USE_EXISTING, reuse policy
+    REJECT_DUPLICATE. Either `template` or `template_ref`: the ref names content the connector already holds.
+    `data` fills the merge tags, `metadata` is passed through. `send_at` (aware, within 365 days; past = now) makes the
+    run wait. `attachments` exists to be refused clearly.
+    """
+
+    workspace_id: WorkspaceId
+    send_id: SendId
+    stream: Stream = "transactional"
+    template: Template | None = None
+    template_ref: Sha256 | None = None
+    recipient: Recipient
+    data: dict[str, JsonValue] = {}
+    metadata: dict[str, JsonValue] = {}
+    send_at: AwareDatetime | None = None
+    attachments: list[JsonValue] = []
+
+    @field_validator("attachments")
+    @classmethod
+    def _no_attachments(cls, value: list[JsonValue]) -> list[JsonValue]:
+        if value:
+            raise ValueError("files cannot be attached")
+        return value
+
+    @field_validator("data", "metadata")
+    @classmethod
+    def _reserved(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if RESERVED_DATA_KEY in value:
+            raise ValueError(f"the key {RESERVED_DATA_KEY!r} is reserved for the connector")
+        return value
+
+    @model_validator(mode="after")
+    def _one_template(self) -> Self:
+        if (self.template is None) == (self.template_ref is None):
+            raise ValueError("give either template or template_ref")
+        return self
+
+
+class SendStatus(StrEnum):
+    """How a send stands. `accepted` is where a run stands until the first event; it ends in one of the others."""
+
+    ACCEPTED = "accepted"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    SKIPPED = "skipped"
+    SUPPRESSED = "suppressed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    UNCONFIRMED = "unconfirmed"
+
+
+class SendResult(Contract):
+    """What became of a send; the result of `SendWorkflow` and of its update `accepted`.
+
+    `reason` is an error code, or Iterable's own word (a skip reason, a bounce's state). `message_id` is Iterable's and
+    known only from the first event on. `events` are those that came while the run was open, in order of occurrence;
+    later ones are on the timeline that the endpoint serves.
+    """
+
+    status: SendStatus
+    reason: str | None = None
+    fingerprint: Sha256 | None = None
+    template_ref: Sha256 | None = None
+    template_id: int | None = None
+    campaign_id: int | None = None
+    message_id: str | None = None
+    accepted_at: datetime | None = None
+    events: list[Event] = []
+
+
+class CancelAnswer(Contract):
+    """The answer of the update `cancel`: `cancelled` is false where the message was already on its way."""
+
+    cancelled: bool
+    status: SendStatus
+
+
+_STATUS_OF_KIND = {
+    EventKind.SENT: SendStatus.SENT,
+    EventKind.OPENED: SendStatus.SENT,
+    EventKind.CLICKED: SendStatus.SENT,
+    EventKind.DELIVERED: SendStatus.DELIVERED,
+    EventKind.SKIPPED: SendStatus.SKIPPED,
+    EventKind.BOUNCED: SendStatus.BOUNCED,
+    EventKind.COMPLAINED: SendStatus.COMPLAINED,
+}
+
+
+def standing(events: list[Event]) -> tuple[SendStatus, str | None]:
+    """Status and reason of a message that Iterable took, from its events in whatever order they arrived."""
+    event = decisive(events)
+    if event is None:
+        return SendStatus.ACCEPTED, None
+    kinds = {e.kind for e in in_order(events)}
+    if event.kind in {EventKind.OPENED, EventKind.CLICKED} and EventKind.DELIVERED in kinds:
+        return SendStatus.DELIVERED, None
+    return _STATUS_OF_KIND[event.kind], event.reason if event.kind in SETTLING else None

@@ -1,0 +1,105 @@
+"""The API that GenieOS reads: sends, timelines, the connector; and templates put in ahead of their sends."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from activities.fingerprints import template_ref
+from contracts.connector import ConnectorStatus
+from contracts.event import TimelinePage
+from contracts.received import refusal_of
+from contracts.template import Template
+from store.store import Store
+
+_LARGEST_PAGE = 1_000
+_MAX_TEMPLATE_BYTES = 5_000_000
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Api:
+    """Read by bearer token; answers are contracts."""
+
+    def __init__(self, store: Store, admin_token: SecretStr | None) -> None:
+        self._store = store
+        self._admin_token = admin_token
+
+    def guarded(self, handler: Handler) -> Handler:
+        """The handler behind the bearer token."""
+
+        async def guard(request: Request) -> Response:
+            if self._admin_token is None:
+                return _problem(503, "api_disabled", "Set CONNECTOR_ADMIN_TOKEN to open this API.")
+            scheme, _, offered = request.headers.get("Authorization", "").partition(" ")
+            fits = hmac.compare_digest(offered.encode(), self._admin_token.get_secret_value().encode())
+            if scheme.lower() != "bearer" or not fits:
+                return _problem(401, "unauthorised", "Send the admin token as a bearer token.")
+            return await handler(request)
+
+        return guard
+
+    async def send(self, request: Request) -> Response:
+        """`GET /v1/workspaces/{ws}/sends/{send_id}`: a `SendResult` with all events so far."""
+        workspace_id, send_id = request.path_params["workspace_id"], request.path_params["send_id"]
+        async with self._store.read() as tx:
+            row = await tx.sends.get(workspace_id, send_id)
+            events = await tx.events.of_sends(workspace_id, [send_id])
+        if row is None:
+            return _problem(404, "not_found", "No send with this id has reached the ledger.")
+        return _model(row.result(events.get(send_id, [])))
+
+    async def timeline(self, request: Request) -> Response:
+        """`GET /v1/workspaces/{ws}/timeline?after=CURSOR&limit=N&send_id=…`: a `TimelinePage`."""
+        try:
+            after = int(request.query_params.get("after", "0"))
+            limit = min(int(request.query_params.get("limit", "100")), _LARGEST_PAGE)
+        except ValueError:
+            return _problem(400, "request_invalid", "after and limit are whole numbers.")
+        if after < 0 or limit < 1:
+            return _problem(400, "request_invalid", "after is 0 or more, limit 1 or more.")
+        async with self._store.read() as tx:
+            entries = await tx.events.page(
+                request.path_params["workspace_id"], after, limit, request.query_params.get("send_id")
+            )
+        return _model(TimelinePage(entries=entries, next_cursor=entries[-1].cursor if entries else after))
+
+    async def connector(self, request: Request) -> Response:
+        """`GET /v1/workspaces/{ws}/connector`: a `ConnectorStatus`."""
+        async with self._store.read() as tx:
+            row = await tx.connectors.get(request.path_params["workspace_id"])
+        if row is None:
+            return _problem(404, "connector_not_installed", "This workspace has no connector.")
+        return _model(
+            ConnectorStatus(
+                workspace_id=row.workspace_id,
+                state=row.state,
+                reason=row.reason,
+                settings=row.settings,
+                changed_at=row.changed_at,
+            )
+        )
+
+    async def put_template(self, request: Request) -> Response:
+        """`PUT /v1/workspaces/{ws}/templates` with a `Template`: its `template_ref`, for small sends."""
+        body = await request.body()
+        if len(body) > _MAX_TEMPLATE_BYTES:
+            return _problem(413, "template_too_large", f"A template may have {_MAX_TEMPLATE_BYTES} bytes.")
+        try:
+            content = Template.model_validate_json(body)
+        except ValidationError as error:
+            refusal = refusal_of(error)
+            return _problem(400, "template_invalid", str(refusal))
+        ref = template_ref(content)
+        async with self._store.begin() as tx:
+            await tx.templates.put(request.path_params["workspace_id"], ref, content)
+        return JSONResponse({"template_ref": ref})
+
+
+def _model(model: BaseModel) -> Response:
+    return Response(model.model_dump_json(), media_type="application/json")
+
+
+def _problem(status: int, code: str, message: str) -> Response:
+    return JSONResponse({"code": code, "message": message}, status_code=status)

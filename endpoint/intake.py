@@ -1,0 +1,133 @@
+"""Intake: events are answered for only once they are in the store.
+
+Events that arrive together are committed together (one transaction for all that waited while the last one ran), so a
+database that syncs to disk for every commit does not set the pace. After the commit the inbox run is woken; wake-ups
+are coalesced, carry no event, and are repeated until Temporal has taken them. Intake goes on while Temporal is away.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from contracts.inbox import InboxShard
+from contracts.names import INBOX_WORKFLOW, WAKE_SIGNAL, inbox_workflow_id
+from store.inbox import Arrival
+from store.store import Store
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_MOST_WAITING = 10_000
+"""Requests that may wait for a commit; beyond them the endpoint answers 503 instead of growing."""
+_LARGEST_COMMIT = 1_000
+_WAKE_SPACING_SECONDS = 0.1
+_WAKE_RETRY_SECONDS = 5.0
+
+
+class NotKept(Exception):
+    """The events are not in the store: Iterable must send them again."""
+
+
+@dataclass
+class _Request:
+    arrivals: list[Arrival]
+    kept: asyncio.Future[None]
+
+
+class Intake:
+    """Start with `start`, end with `drain`."""
+
+    def __init__(self, store: Store, temporal: Client, task_queue: str) -> None:
+        self._store = store
+        self._temporal = temporal
+        self._task_queue = task_queue
+        self._requests: asyncio.Queue[_Request] = asyncio.Queue(maxsize=_MOST_WAITING)
+        self._to_wake: set[tuple[str, int]] = set()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begins to take events, and wakes the inboxes of events that an earlier process kept but woke nobody for."""
+        async with self._store.read() as tx:
+            self._note(await tx.inbox.shards_waiting())
+        self._tasks = [asyncio.create_task(self._commit_forever()), asyncio.create_task(self._wake_forever())]
+
+    async def keep(self, arrivals: list[Arrival]) -> None:
+        """Returns once the events are committed. Raises `NotKept`."""
+        request = _Request(arrivals, asyncio.get_running_loop().create_future())
+        try:
+            self._requests.put_nowait(request)
+        except asyncio.QueueFull:
+            raise NotKept("too many requests wait") from None
+        await request.kept
+
+    async def drain(self) -> None:
+        """Commits what waits, tries once more to wake, and stops."""
+        await self._requests.join()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._wake_all()
+
+    async def _commit_forever(self) -> None:
+        while True:
+            batch = [await self._requests.get()]
+            while not self._requests.empty() and len(batch) < _LARGEST_COMMIT:
+                batch.append(self._requests.get_nowait())
+            await self._commit(batch)
+            for _ in batch:
+                self._requests.task_done()
+
+    async def _commit(self, batch: list[_Request]) -> None:
+        arrivals = [arrival for request in batch for arrival in request.arrivals]
+        try:
+            async with self._store.begin() as tx:
+                await tx.inbox.add(arrivals)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("intake.not_kept", events=len(arrivals), error=type(error).__name__)
+            for request in batch:
+                if not request.kept.done():
+                    request.kept.set_exception(NotKept("the database did not take the events"))
+            return
+        for request in batch:
+            if not request.kept.done():  # its client may have gone
+                request.kept.set_result(None)
+        self._note([(arrival.workspace_id, arrival.shard) for arrival in arrivals])
+
+    def _note(self, shards: list[tuple[str, int]]) -> None:
+        if shards:
+            self._to_wake.update(shards)
+            self._wake.set()
+
+    async def _wake_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            all_awake = await self._wake_all()
+            await asyncio.sleep(_WAKE_SPACING_SECONDS if all_awake else _WAKE_RETRY_SECONDS)
+            if not all_awake:
+                self._wake.set()
+
+    async def _wake_all(self) -> bool:
+        """Whether every inbox was woken; those that were not stay noted."""
+        for shard in sorted(self._to_wake):
+            self._to_wake.discard(shard)
+            try:
+                await self._wake_inbox(*shard)
+            except (RPCError, RuntimeError) as error:  # RuntimeError: the first connection did not come about
+                self._to_wake.add(shard)
+                log.warning("intake.temporal_away", error=type(error).__name__)
+                return False
+        return True
+
+    async def _wake_inbox(self, workspace_id: str, shard: int) -> None:
+        await self._temporal.start_workflow(
+            INBOX_WORKFLOW,
+            InboxShard(workspace_id=workspace_id, shard=shard),
+            id=inbox_workflow_id(workspace_id, shard),
+            task_queue=self._task_queue,
+            start_signal=WAKE_SIGNAL,
+        )

@@ -1,0 +1,51 @@
+"""Who may post webhooks: Iterable signs nothing, so a secret header is all there is."""
+
+import hashlib
+import hmac
+import secrets
+import time
+
+from store.store import Store
+
+HEADER = "X-GenieOS-Webhook-Token"
+_TOKEN_BYTES = 32
+_FRESH_SECONDS = 2.0
+_MOST_CACHED = 10_000
+_NOBODY = hashlib.sha256(secrets.token_bytes(_TOKEN_BYTES)).hexdigest()
+"""What an unknown workspace's token is compared with, so that it takes as long to refuse as a wrong token."""
+
+
+def new_token() -> str:
+    """256 random bits; shown once, kept only as a hash."""
+    return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def token_hash(token: str) -> str:
+    """What is kept. No salt: a random token of this length cannot be guessed."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class WebhookTokens:
+    """Checks tokens against the store, with a short memory."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, tuple[float, list[str]]] = {}
+
+    async def fit(self, workspace_id: str, token: str) -> bool:
+        """Whether the token is one of the workspace's. Every valid token is compared, in constant time."""
+        offered = token_hash(token)
+        matches = [hmac.compare_digest(offered, known) for known in await self._hashes(workspace_id) or [_NOBODY]]
+        return any(matches)
+
+    async def _hashes(self, workspace_id: str) -> list[str]:
+        now = time.monotonic()
+        known = self._known.get(workspace_id)
+        if known is not None and now - known[0] < _FRESH_SECONDS:
+            return known[1]
+        async with self._store.read() as tx:
+            hashes = await tx.connectors.webhook_token_hashes(workspace_id)
+        if len(self._known) >= _MOST_CACHED:
+            self._known.clear()
+        self._known[workspace_id] = (now, hashes)
+        return hashes

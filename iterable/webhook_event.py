@@ -1,0 +1,146 @@
+"""One event as Iterable's system webhooks and exports report it.
+
+Every oddity of the payloads is here: two homes for a link, a click on the unsubscribe page that is no unsubscribe, one
+event name for every medium's unsubscribes, correlation that comes back as an object or as a JSON string.
+Sources: Iterable help centre (system webhooks, event properties); where `metadata` comes back is documented nowhere, so
+every plausible place is looked at.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import orjson
+
+from iterable.dates import parse_event_time
+
+CORRELATION_KEY = "genieos"
+_LONGEST_NAME = 100
+_OTHER_MEDIA = ("push", "sms", "inApp", "webPush", "inbox", "embedded", "whatsApp")
+
+
+class UnreadableEvent(Exception):
+    """A payload without what every event has. Its message names the missing part, never a value."""
+
+
+@dataclass(frozen=True)
+class WebhookEvent:
+    """What was reported, in Iterable's words. `url` has lost its query and fragment, which may be personal."""
+
+    name: str
+    email: str | None
+    user_id: str | None
+    occurred_at: datetime
+    message_id: str | None
+    campaign_id: int | None
+    reason: str | None
+    url: str | None
+    correlation: dict[str, str]
+
+
+def concerns_email(payload: dict[str, Any]) -> bool:
+    """False only for events that are known to be of other media; an unknown event may be anything, so it is kept."""
+    return not str(payload.get("eventName", "")).startswith(_OTHER_MEDIA)
+
+
+def occurrence_key(payload: dict[str, Any]) -> str:
+    """Names the occurrence, so that a second report of it is recognised. Iterable gives events no id.
+
+    Needs no more than a few look-ups: it is called before the webhook is answered.
+    """
+    fields = _fields(payload)
+    parts = (
+        payload.get("eventName"),
+        fields.get("messageId"),
+        fields.get("createdAt"),
+        payload.get("email") or fields.get("email"),
+        payload.get("userId") or fields.get("userId"),
+        fields.get("campaignId"),
+        fields.get("url"),
+        fields.get("linkId"),
+        fields.get("unsubSource"),
+        fields.get("emailListIds"),
+        fields.get("channelIds"),
+        fields.get("messageTypeIds"),
+    )
+    return "\x1f".join("" if part is None else str(part) for part in parts)
+
+
+def parse(body: bytes) -> WebhookEvent:
+    """Reads one event. Raises `UnreadableEvent`."""
+    try:
+        payload: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise UnreadableEvent("not JSON") from None
+    if not isinstance(payload, dict):
+        raise UnreadableEvent("not a JSON object")
+    payload = cast("dict[str, Any]", payload)
+    fields = _fields(payload)
+    name = payload.get("eventName")
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
+        raise UnreadableEvent("no eventName")
+    return WebhookEvent(
+        name=name,
+        email=_text(payload.get("email") or fields.get("email")),
+        user_id=_text(payload.get("userId") or fields.get("userId")),
+        occurred_at=_occurred_at(fields),
+        message_id=_text(fields.get("messageId")),
+        campaign_id=_number(fields.get("campaignId")),
+        reason=_text(fields.get("reason") or fields.get("recipientState") or fields.get("unsubSource")),
+        url=_bare_url(fields.get("url") or fields.get("linkUrl")),
+        correlation=_correlation(payload, fields),
+    )
+
+
+def _fields(payload: dict[str, Any]) -> dict[str, Any]:
+    fields = payload.get("dataFields")
+    return cast("dict[str, Any]", fields) if isinstance(fields, dict) else {}
+
+
+def _occurred_at(fields: dict[str, Any]) -> datetime:
+    created_at = fields.get("createdAt")
+    if not isinstance(created_at, str):
+        raise UnreadableEvent("no dataFields.createdAt")
+    try:
+        return parse_event_time(created_at)
+    except ValueError:
+        raise UnreadableEvent("dataFields.createdAt is not a time") from None
+
+
+def _correlation(payload: dict[str, Any], fields: dict[str, Any]) -> dict[str, str]:
+    for holder in (fields.get("transactionalData"), fields.get("metadata"), payload.get("metadata")):
+        found = _object(_object(holder).get(CORRELATION_KEY))
+        if found:
+            return {key: value for key, value in found.items() if isinstance(value, str)}
+    return {}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """An object, or one that an export wrote as a JSON string."""
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _bare_url(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        scheme, host, path, _, _ = urlsplit(value)
+    except ValueError:
+        return None
+    if "@" in host or "@" in path or "%40" in path:
+        path, host = "", host.rpartition("@")[2]
+    return urlunsplit((scheme, host, path, "", "")) if scheme in {"http", "https"} else None

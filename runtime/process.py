@@ -1,0 +1,35 @@
+"""Running a process to a clean end."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_SETTLE_SECONDS = 0.05
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run`, with a moment after the last await.
+
+    A process that ends right after its last Temporal call can crash at interpreter exit: a Rust thread drops its Python
+    references a few milliseconds after the call returned (temporalio/sdk-python#300).
+    """
+
+    async def settled() -> T:
+        try:
+            return await main
+        finally:
+            await asyncio.sleep(_SETTLE_SECONDS)
+
+    return asyncio.run(settled())
+
+
+def stop_signal() -> asyncio.Event:
+    """An event that is set by SIGTERM or SIGINT. Call inside the running loop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,53 @@
+"""Settings of a process, from the environment (`CONNECTOR_…`). Temporal's own are the SDK's (`TEMPORAL_…`)."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from store.keyring import Keyring, KeyringError, parse_keys
+
+STATE_FOLDER = Path(".connector")
+DEFAULT_DATABASE_URL = f"sqlite+aiosqlite:///{STATE_FOLDER}/connector.db"
+
+
+class Settings(BaseSettings):
+    """Read once at start-up. Secrets are `SecretStr`: their repr shows nothing."""
+
+    model_config = SettingsConfigDict(env_prefix="CONNECTOR_", hide_input_in_errors=True, extra="ignore")
+
+    database_url: str = DEFAULT_DATABASE_URL
+    master_key: SecretStr | None = None
+    """`id:base64` pairs of 32-byte keys, newest first, separated by commas."""
+    master_key_file: Path | None = None
+    """A file with the same pairs, one a line."""
+    task_queue: str = "iterable"
+    admin_token: SecretStr | None = None
+    """Bearer token of the endpoint's API. Without one the API answers 503 and only webhooks are taken."""
+    public_url: str | None = None
+    """Where Iterable reaches the endpoint, for instance https://hooks.example.com"""
+    iterable_us_url: str = "https://api.iterable.com"
+    iterable_eu_url: str = "https://api.eu.iterable.com"
+    webhook_max_bytes: Annotated[int, Field(gt=0)] = 1_048_576
+    inbox_shards: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many runs drain one workspace's events side by side."""
+    temporal_ui_url: str | None = None
+    """Where people look at runs; links to it are printed."""
+
+    @property
+    def shadow_task_queue(self) -> str:
+        """The queue of sends that wait for a shadow: apart, so that waiting never takes a slot from working."""
+        return f"{self.task_queue}-shadow"
+
+    def keyring(self) -> Keyring:
+        """The master keys. Raises `KeyringError` saying what to set where there is none."""
+        if self.master_key is not None:
+            return Keyring(parse_keys(self.master_key.get_secret_value()))
+        if self.master_key_file is not None:
+            try:
+                return Keyring(parse_keys(self.master_key_file.read_text()))
+            except OSError as error:
+                raise KeyringError(f"cannot read {self.master_key_file}: {os.strerror(error.errno or 0)}") from None
+        raise KeyringError("no master key: set CONNECTOR_MASTER_KEY_FILE or CONNECTOR_MASTER_KEY")

@@ -1,0 +1,229 @@
+"""The ledger: one row a send, for ever, and one row for every attempt to target its recipient."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, bindparam, select, tuple_, update
+
+from contracts.event import Event, in_order
+from contracts.send import SendResult, SendStatus
+from contracts.shadow import Shadow
+from store.repository import IN_BATCH, Repository
+from store.tables import attempt, send
+
+
+@dataclass(frozen=True)
+class SendRow:
+    """A send as the ledger has it. `status` is None from the claim until Iterable took the message or it ended."""
+
+    send_id: str
+    run_id: str
+    stream: str
+    fingerprint: str
+    template_ref: str
+    recipient_hash: str
+    template_id: int | None
+    campaign_id: int | None
+    message_id: str | None
+    status: SendStatus | None
+    reason: str | None
+    accepted_at: datetime | None
+
+    def result(self, events: list[Event]) -> SendResult:
+        """The send as GenieOS reads it."""
+        return SendResult(
+            status=self.status or SendStatus.UNCONFIRMED,
+            reason=self.reason,
+            fingerprint=self.fingerprint,
+            template_ref=self.template_ref,
+            template_id=self.template_id,
+            campaign_id=self.campaign_id,
+            message_id=self.message_id,
+            accepted_at=self.accepted_at,
+            events=in_order(events),
+        )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a claim needs to know of a send."""
+
+    workspace_id: str
+    send_id: str
+    run_id: str
+    stream: str
+    fingerprint: str
+    template_ref: str
+    recipient_hash: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One request to Iterable. `end` is None while it is under way, and where its worker died."""
+
+    number: int
+    started_at: datetime
+    end: str | None
+
+
+class Sends(Repository):
+    """Queries over sends and their attempts."""
+
+    async def claim(self, wanted: Claim) -> SendRow:
+        """Takes the send id, unless it is taken. The row that holds it now: the caller's own where `run_id` is."""
+        now = self._clock()
+        await self._connection.execute(
+            self._upsert(send)
+            .values(
+                workspace_id=wanted.workspace_id,
+                send_id=wanted.send_id,
+                run_id=wanted.run_id,
+                stream=wanted.stream,
+                fingerprint=wanted.fingerprint,
+                template_ref=wanted.template_ref,
+                recipient_hash=wanted.recipient_hash,
+                created_at=now,
+                changed_at=now,
+            )
+            .on_conflict_do_nothing()
+        )
+        row = await self.get(wanted.workspace_id, wanted.send_id)
+        if row is None:
+            raise RuntimeError("the row that was just written is not there")
+        return row
+
+    async def get(self, workspace_id: str, send_id: str) -> SendRow | None:
+        """One send."""
+        row = (await self._connection.execute(select(send).where(_is(workspace_id, send_id)))).one_or_none()
+        return None if row is None else _send(row)
+
+    async def by_ids(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, SendRow]:
+        """Sends by id; unknown ids are absent."""
+        return {row.send_id: row for row in await self._among(workspace_id, send.c.send_id, send_ids)}
+
+    async def by_message_ids(self, workspace_id: str, message_ids: Sequence[str]) -> dict[str, SendRow]:
+        """Sends by Iterable's message id; unknown ids are absent."""
+        found = await self._among(workspace_id, send.c.message_id, message_ids)
+        return {row.message_id: row for row in found if row.message_id is not None}
+
+    async def by_recipients(self, workspace_id: str, pairs: Sequence[tuple[int, str]]) -> list[SendRow]:
+        """Sends of (campaign, recipient hash) whose message id is not known yet."""
+        found: list[SendRow] = []
+        for start in range(0, len(pairs), IN_BATCH):
+            rows = await self._connection.execute(
+                select(send).where(
+                    send.c.workspace_id == workspace_id,
+                    send.c.message_id.is_(None),
+                    tuple_(send.c.campaign_id, send.c.recipient_hash).in_(pairs[start : start + IN_BATCH]),
+                )
+            )
+            found.extend(_send(row) for row in rows)
+        return found
+
+    async def bind(self, workspace_id: str, message_of_send: dict[str, str]) -> None:
+        """Binds Iterable's message ids to sends (send id → message id); the first binding stays."""
+        if message_of_send:
+            await self._connection.execute(
+                update(send)
+                .where(
+                    send.c.workspace_id == workspace_id,
+                    send.c.send_id == bindparam("send"),
+                    send.c.message_id.is_(None),
+                )
+                .values(message_id=bindparam("message")),
+                [{"send": send_id, "message": message} for send_id, message in message_of_send.items()],
+            )
+
+    async def set_standing(self, workspace_id: str, standings: Sequence[tuple[str, SendStatus, str | None]]) -> None:
+        """Records what events say of sends: (send id, status, reason)."""
+        if standings:
+            await self._connection.execute(
+                update(send)
+                .where(send.c.workspace_id == workspace_id, send.c.send_id == bindparam("send"))
+                .values(status=bindparam("now_status"), reason=bindparam("now_reason"), changed_at=self._clock()),
+                [{"send": s, "now_status": status, "now_reason": reason} for s, status, reason in standings],
+            )
+
+    async def close(self, workspace_id: str, send_id: str, status: SendStatus, reason: str | None) -> None:
+        """Records an end that no event tells of. What an event has told stands."""
+        await self._connection.execute(
+            update(send)
+            .where(
+                _is(workspace_id, send_id),
+                send.c.status.is_(None) | (send.c.status == SendStatus.ACCEPTED.value),
+            )
+            .values(status=status, reason=reason, changed_at=self._clock())
+        )
+
+    async def attempts(self, workspace_id: str, send_id: str) -> list[Attempt]:
+        """Every attempt so far, oldest first."""
+        rows = await self._connection.execute(
+            select(attempt.c.number, attempt.c.started_at, attempt.c.end)
+            .where(attempt.c.workspace_id == workspace_id, attempt.c.send_id == send_id)
+            .order_by(attempt.c.number)
+        )
+        return [Attempt(row.number, row.started_at, row.end) for row in rows]
+
+    async def begin_attempt(self, workspace_id: str, send_id: str, number: int, target: Shadow) -> None:
+        """Before the request leaves. Two workers that begin the same number collide here: one of them fails."""
+        await self._connection.execute(
+            attempt.insert().values(workspace_id=workspace_id, send_id=send_id, number=number, started_at=self._clock())
+        )
+        await self._connection.execute(
+            update(send)
+            .where(_is(workspace_id, send_id))
+            .values(template_id=target.template_id, campaign_id=target.campaign_id)
+        )
+
+    async def end_attempt(self, workspace_id: str, send_id: str, number: int, end: str) -> datetime:
+        """Once the outcome is known."""
+        now = self._clock()
+        await self._connection.execute(
+            update(attempt)
+            .where(attempt.c.workspace_id == workspace_id, attempt.c.send_id == send_id, attempt.c.number == number)
+            .values(end=end, ended_at=now)
+        )
+        return now
+
+    async def accept(self, workspace_id: str, send_id: str, accepted_at: datetime) -> None:
+        """Iterable has taken the message. An event may have been faster: then only the moment is added."""
+        await self._connection.execute(
+            update(send)
+            .where(_is(workspace_id, send_id), send.c.accepted_at.is_(None))
+            .values(accepted_at=accepted_at, changed_at=accepted_at)
+        )
+        await self._connection.execute(
+            update(send).where(_is(workspace_id, send_id), send.c.status.is_(None)).values(status=SendStatus.ACCEPTED)
+        )
+
+    async def _among(self, workspace_id: str, column: Any, values: Sequence[str]) -> list[SendRow]:
+        found: list[SendRow] = []
+        for start in range(0, len(values), IN_BATCH):
+            rows = await self._connection.execute(
+                select(send).where(send.c.workspace_id == workspace_id, column.in_(values[start : start + IN_BATCH]))
+            )
+            found.extend(_send(row) for row in rows)
+        return found
+
+
+def _is(workspace_id: str, send_id: str) -> ColumnElement[bool]:
+    return (send.c.workspace_id == workspace_id) & (send.c.send_id == send_id)
+
+
+def _send(row: Row[Any]) -> SendRow:
+    return SendRow(
+        send_id=row.send_id,
+        run_id=row.run_id,
+        stream=row.stream,
+        fingerprint=row.fingerprint,
+        template_ref=row.template_ref,
+        recipient_hash=row.recipient_hash,
+        template_id=row.template_id,
+        campaign_id=row.campaign_id,
+        message_id=row.message_id,
+        status=None if row.status is None else SendStatus(row.status),
+        reason=row.reason,
+        accepted_at=row.accepted_at,
+    )

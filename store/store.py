@@ -1,0 +1,124 @@
+"""The store: an engine, and transactions that hand out repositories.
+
+The transaction belongs to the task, not to the query: a caller opens one, does all that must happen together, and it
+commits when the block ends.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from store.connectors import Connectors
+from store.events import Events
+from store.inbox import Inbox
+from store.keyring import KeyedHasher, Keyring
+from store.secrets import Secrets
+from store.sends import Sends
+from store.shadows import Shadows
+from store.suppressions import Suppressions
+from store.templates import Templates
+
+SCHEMA = "0001"
+"""The newest migration; a test holds it equal to the folder's."""
+
+Clock = Callable[[], datetime]
+_SQLITE_BUSY_MS = 10_000  # another process may hold the write lock for as long as a batch takes
+
+
+def utc_now() -> datetime:
+    """The clock used outside tests."""
+    return datetime.now(UTC)
+
+
+class Transaction:
+    """One transaction's view of the store."""
+
+    def __init__(self, connection: AsyncConnection, keyring: Keyring, clock: Clock) -> None:
+        self.connectors = Connectors(connection, keyring, clock)
+        self.templates = Templates(connection, keyring, clock)
+        self.shadows = Shadows(connection, clock)
+        self.sends = Sends(connection, clock)
+        self.inbox = Inbox(connection, keyring, clock)
+        self.events = Events(connection, keyring, clock)
+        self.suppressions = Suppressions(connection, clock)
+
+
+class Store:
+    """Opens transactions. `url` is an SQLAlchemy URL (`sqlite+aiosqlite:///…`, `postgresql+psycopg://…`)."""
+
+    def __init__(self, engine: AsyncEngine, keyring: Keyring, hasher: KeyedHasher, clock: Clock) -> None:
+        self.hasher = hasher
+        self._engine = engine
+        self._keyring = keyring
+        self._clock = clock
+
+    @classmethod
+    async def open(cls, url: str, keyring: Keyring, clock: Clock = utc_now) -> Self:
+        """Connects. The tables must be there (`connector migrate`)."""
+        engine = make_engine(url)
+        async with engine.begin() as connection:
+            pepper = await Secrets(connection, keyring, clock).recipient_pepper()
+        return cls(engine, keyring, KeyedHasher(pepper), clock)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[Transaction]:
+        """A transaction that may write; commits at the end of the block, rolls back where it raises."""
+        async with self._engine.begin() as connection:
+            yield Transaction(connection, self._keyring, self._clock)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[Transaction]:
+        """A transaction that only reads: on SQLite it neither waits for a writer nor makes one wait."""
+        async with self._engine.connect() as connection:
+            reading = await connection.execution_options(reading=True)
+            yield Transaction(reading, self._keyring, self._clock)
+
+    async def is_current(self) -> bool:
+        """Whether the database has the schema that this code was written for."""
+        async with self._engine.connect() as connection:
+            reading = await connection.execution_options(reading=True)
+            return await reading.run_sync(lambda c: MigrationContext.configure(c).get_current_revision()) == SCHEMA
+
+    async def ping(self) -> None:
+        """Raises where the database does not answer."""
+        async with self._engine.connect() as connection:
+            reading = await connection.execution_options(reading=True)
+            await reading.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._engine.dispose()
+
+
+def make_engine(url: str) -> AsyncEngine:
+    """An engine with each database's needs seen to."""
+    if not url.startswith("sqlite"):
+        return create_async_engine(url, pool_pre_ping=True)
+    engine = create_async_engine(url)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(dbapi_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    """WAL lets readers and the one writer work side by side; FULL keeps what was committed over a power cut."""
+    del record
+    connection: Any = dbapi_connection
+    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver's guess
+    cursor = dbapi_connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_SQLITE_BUSY_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """IMMEDIATE takes the write lock at once; a transaction that reads first and writes later could not wait for it."""
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

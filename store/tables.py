@@ -1,0 +1,193 @@
+"""The tables. What could name a person or open a door is sealed (`store/keyring.py`) or a keyed hash."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    }
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware instant, kept as microseconds since 1970 UTC: the same on every engine, and it compares as a number."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs a time zone")
+        delta = value - datetime(1970, 1, 1, tzinfo=UTC)
+        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        return None if value is None else datetime.fromtimestamp(value / 1_000_000, tz=UTC)
+
+
+Counter = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in an INTEGER key
+
+secret = Table(
+    "secret",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+connector = Table(
+    "connector",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("state", String(32), nullable=False),
+    Column("reason", Text),
+    Column("settings", Text, nullable=False),
+    Column("api_key", LargeBinary),
+    Column("pending_api_key", LargeBinary),  # offered by an installation that is still being checked
+    Column("changed_at", Moment, nullable=False),
+)
+
+webhook_token = Table(
+    "webhook_token",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("token_hash", String(64), primary_key=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+)
+
+template = Table(
+    "template",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("template_ref", String(64), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+# One row a content. `create_tried_at` is set before a campaign is asked for and cleared once the answer is known: a set
+# one tells the next attempt that a campaign may exist whose id was lost.
+shadow = Table(
+    "shadow",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),
+    Column("template_id", BigInteger),
+    Column("campaign_id", BigInteger),
+    Column("create_tried_at", Moment),
+    Column("ready_at", Moment),
+    Column("created_at", Moment, nullable=False),
+)
+
+# The ledger: outlives Temporal's retention, so that a send id is used once, for ever.
+send = Table(
+    "send",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("send_id", String(128), primary_key=True),
+    Column("run_id", String(64), nullable=False),
+    Column("stream", String(16), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("template_ref", String(64), nullable=False),
+    Column("recipient_hash", String(64), nullable=False),
+    Column("template_id", BigInteger),
+    Column("campaign_id", BigInteger),
+    Column("message_id", String(64)),
+    Column("status", String(16)),
+    Column("reason", Text),
+    Column("accepted_at", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Index(None, "workspace_id", "message_id"),
+    Index(None, "workspace_id", "campaign_id", "recipient_hash"),
+)
+
+# Written before the request leaves. A row without `end` is an attempt whose outcome is unknown.
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("send_id", String(128), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("end", String(16)),
+    ForeignKeyConstraint(["workspace_id", "send_id"], ["send.workspace_id", "send.send_id"], ondelete="CASCADE"),
+)
+
+# Events as they came, until they are drained. `problem` is set on those that could not be read: kept, never dropped.
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("workspace_id", String(64), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("event_id", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("problem", Text),
+    UniqueConstraint("workspace_id", "event_id"),
+    Index(None, "workspace_id", "shard", "id"),
+)
+
+_TO_SIGNAL = text("signalled = false AND send_id IS NOT NULL")
+
+event = Table(
+    "event",
+    metadata,
+    Column("cursor", Counter, primary_key=True, autoincrement=True),
+    Column("workspace_id", String(64), nullable=False),
+    Column("event_id", String(64), nullable=False),
+    Column("send_id", String(128)),
+    Column("kind", String(16), nullable=False),
+    Column("occurred_at", Moment, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("message_id", String(64)),
+    Column("campaign_id", BigInteger),
+    Column("recipient_hash", String(64)),
+    Column("reason", Text),
+    Column("url", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("signalled", Boolean, nullable=False, server_default=false()),
+    UniqueConstraint("workspace_id", "event_id"),
+    Index(None, "workspace_id", "send_id"),
+    Index(None, "workspace_id", "message_id"),
+    Index(None, "workspace_id", "cursor"),
+    Index("ix_event_to_signal", "workspace_id", "cursor", sqlite_where=_TO_SIGNAL, postgresql_where=_TO_SIGNAL),
+)
+
+suppression = Table(
+    "suppression",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("recipient_hash", String(64), primary_key=True),
+    Column("cause", String(16), primary_key=True),
+    Column("since", Moment, nullable=False),
+    Column("event_id", String(64)),
+)

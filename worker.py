@@ -1,0 +1,113 @@
+"""The worker process: wires dependencies and serves the task queues."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import structlog
+from pydantic import SecretStr
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.connectors import ClientFactory, InstalledConnectors
+from activities.inbox import InboxActivities
+from activities.install import InstallActivities
+from activities.send import SendActivities
+from activities.shadow import ShadowActivities
+from activities.target import TargetActivities
+from contracts.connector import DataCenter
+from iterable.client import BaseUrls, IterableClient
+from runtime.logging import configure_logging
+from runtime.process import run, stop_signal
+from runtime.settings import Settings
+from runtime.temporal import add_search_attributes, connect, missing_search_attributes
+from store.store import Store
+from workflows.inbox import EventInboxWorkflow
+from workflows.install import InstallWorkflow
+from workflows.send import SendWorkflow
+from workflows.shadow import ShadowCampaignWorkflow
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+SHUTDOWN_GRACE = timedelta(seconds=45)
+"""Longer than one call to Iterable may take, so that targets under way get their answer and write it down."""
+MOST_ACTIVITIES = 100
+MOST_WAITING = 1000
+"""Sends that wait for a shadow cost next to nothing, and must never take the place of the work they wait for."""
+
+
+def make_workers(client: Client, store: Store, connectors: InstalledConnectors, settings: Settings) -> list[Worker]:
+    """One worker a queue. Both end with the process."""
+    shadows = ShadowActivities(store, connectors, client, settings.task_queue)
+    sends = SendActivities(store, connectors)
+    targets = TargetActivities(store, connectors)
+    inbox = InboxActivities(store, client)
+    install = InstallActivities(store, client_factory(settings))
+    return [
+        Worker(
+            client,
+            task_queue=settings.task_queue,
+            workflows=[SendWorkflow, ShadowCampaignWorkflow, EventInboxWorkflow, InstallWorkflow],
+            activities=[
+                sends.fingerprint_template,
+                sends.upsert_profile,
+                sends.close_send,
+                targets.target_recipient,
+                targets.find_outcome,
+                shadows.upsert_template,
+                shadows.create_campaign,
+                shadows.activate_campaign,
+                inbox.drain_inbox,
+                install.check_connector,
+                install.adopt_connector,
+                install.retire_connector,
+            ],
+            max_concurrent_activities=MOST_ACTIVITIES,
+            graceful_shutdown_timeout=SHUTDOWN_GRACE,
+        ),
+        Worker(
+            client,
+            task_queue=settings.shadow_task_queue,
+            activities=[shadows.ensure_shadow],
+            max_concurrent_activities=MOST_WAITING,
+            graceful_shutdown_timeout=timedelta(seconds=1),  # a wait is taken up elsewhere without loss
+        ),
+    ]
+
+
+def client_factory(settings: Settings) -> ClientFactory:
+    """Makes Iterable clients for this process's hosts."""
+    base_urls = BaseUrls(us=settings.iterable_us_url, eu=settings.iterable_eu_url)
+
+    def make(data_center: DataCenter, api_key: SecretStr) -> IterableClient:
+        return IterableClient(data_center=data_center, api_key=api_key, base_urls=base_urls)
+
+    return make
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serves until told to stop; then lets activities finish."""
+    async with AsyncExitStack() as stack:
+        client = await connect()
+        missing = await missing_search_attributes(client)
+        if missing:
+            await add_search_attributes(client, missing)
+        store = await Store.open(settings.database_url, settings.keyring())
+        stack.push_async_callback(store.close)
+        connectors = InstalledConnectors(store, client_factory(settings))
+        stack.push_async_callback(connectors.close)
+        for worker in make_workers(client, store, connectors, settings):
+            await stack.enter_async_context(worker)
+        log.info("worker.ready", task_queue=settings.task_queue)
+        await stop.wait()
+        log.info("worker.stopping")
+
+
+async def main() -> None:
+    """The process."""
+    configure_logging()
+    await serve(Settings(), stop_signal())
+
+
+if __name__ == "__main__":
+    run(main())

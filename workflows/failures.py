@@ -1,0 +1,30 @@
+"""How a run fails: with a stable code as the failure's type, at the top, where an admin looks first."""
+
+from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import TimeoutError as ActivityTimeout
+
+from contracts.errors import ConnectorError, ErrorCode
+
+_GAVE_UP = "No attempt succeeded within the time the connector may wait"
+
+
+def failure(code: ErrorCode, what: str) -> ApplicationError:
+    """A final failure of the run."""
+    error = ConnectorError(code, what)
+    return ApplicationError(str(error), type=code, non_retryable=True)
+
+
+def failure_of(error: ActivityError) -> ApplicationError:
+    """The failure that an activity ended with, taken out of its wrapping. Where an activity ran out of time, its last
+    attempt says why."""
+    cause = error.cause
+    if isinstance(cause, ActivityTimeout):
+        cause = cause.cause
+    if isinstance(cause, ApplicationError) and cause.type in set(ErrorCode):
+        return ApplicationError(cause.message, type=cause.type, non_retryable=True)
+    return failure(ErrorCode.PROVIDER_UNAVAILABLE, _GAVE_UP)
+
+
+def ran_out_of_time(error: ActivityError) -> bool:
+    """Whether an activity was given up while an attempt may still have been under way."""
+    return isinstance(error.cause, ActivityTimeout)

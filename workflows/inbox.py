@@ -1,0 +1,53 @@
+"""EventInboxWorkflow: drains one shard of a workspace's events. The events are in the store, none is in here."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.inbox import InboxActivities
+    from contracts.inbox import InboxShard
+
+DRAIN_TIMEOUT = timedelta(minutes=2)
+RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+SWEEP_EVERY = timedelta(minutes=1)
+"""Makes good a wake-up that got lost while the run was open."""
+IDLE_SWEEPS = 10
+"""A run without work ends after so many sweeps; the next event's wake-up starts a new one."""
+
+
+@workflow.defn(name="EventInboxWorkflow")
+class EventInboxWorkflow:
+    """wait → drain, until there has been nothing to drain for a while."""
+
+    @workflow.init
+    def __init__(self, shard: InboxShard) -> None:
+        del shard
+        self._awake = True  # whatever started this run is a reason to look
+
+    @workflow.run
+    async def run(self, shard: InboxShard) -> None:
+        """Drains for as long as events come; continues as new before its history grows."""
+        idle = 0
+        while self._awake or idle < IDLE_SWEEPS:
+            self._awake = False
+            result = await workflow.execute_activity_method(
+                InboxActivities.drain_inbox, shard, start_to_close_timeout=DRAIN_TIMEOUT, retry_policy=RETRY
+            )
+            idle = 0 if result.drained or result.set_aside else idle + 1
+            self._awake = self._awake or result.more
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(shard)
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        try:
+            await workflow.wait_condition(lambda: self._awake, timeout=SWEEP_EVERY)
+        except TimeoutError:
+            return
+
+    @workflow.signal
+    def wake(self) -> None:
+        """Events wait in the store."""
+        self._awake = True

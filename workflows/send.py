@@ -1,0 +1,345 @@
+"""SendWorkflow: one message to one recipient."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.send import SendActivities
+    from activities.shadow import ShadowActivities
+    from activities.target import TargetActivities
+    from contracts.errors import ConnectorError, ErrorCode
+    from contracts.event import Event, in_order
+    from contracts.received import Received
+    from contracts.send import CancelAnswer, SendRequest, SendResult, SendStatus, standing
+    from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
+    from contracts.target import (
+        FindOutcomeRequest,
+        FingerprintRequest,
+        PreparedSend,
+        ProfileRequest,
+        SendEnding,
+        TargetEnd,
+        TargetOutcome,
+        TargetRequest,
+    )
+    from workflows.failures import failure, failure_of, ran_out_of_time
+    from workflows.window import show_send
+
+OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+"""Our store and Temporal: tried until they are back; the run stays open and shows the last error."""
+PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=2))
+"""Iterable: tried for as long as the connector lets a send wait (`schedule_to_close` at each call)."""
+
+OWN_TIMEOUT = timedelta(seconds=30)
+CALL_TIMEOUT = timedelta(seconds=60)
+"""One call to Iterable; longer than the client's own timeouts together, so that the client's verdict comes first."""
+SHADOW_TIMEOUT = timedelta(hours=25)
+"""Longer than the run that makes the shadow may take."""
+SHADOW_HEARTBEAT = timedelta(seconds=30)
+EVIDENCE_SPACING = timedelta(seconds=30)
+MOST_EVENTS = 200
+"""Events a run keeps; the timeline in the store has them all."""
+_SETTLED = frozenset({SendStatus.SKIPPED, SendStatus.BOUNCED, SendStatus.COMPLAINED})
+
+
+class _Cancelled(Exception):
+    """The send was cancelled before Iterable had it."""
+
+
+@workflow.defn(name="SendWorkflow")
+class SendWorkflow:
+    """fingerprint → (upsert → campaign) → (profile) → target → events."""
+
+    @workflow.init
+    def __init__(self, received: Received[SendRequest]) -> None:
+        del received
+        self._prepared: PreparedSend | None = None
+        self._shadow: Shadow | None = None
+        self._accepted_at: datetime | None = None
+        self._events: dict[str, Event] = {}
+        self._targeting: asyncio.Task[TargetOutcome] | None = None
+        self._cancel_asked = False
+        self._result: SendResult | None = None
+        self._failure: ApplicationError | None = None
+
+    @workflow.run
+    async def run(self, received: Received[SendRequest]) -> SendResult:
+        """Sends, follows the message until it is settled, and says what became of it."""
+        try:
+            self._result = await self._send(received.take())
+        except ConnectorError as refusal:
+            self._failure = failure(refusal.code, refusal.what)
+        except ApplicationError as error:
+            self._failure = error
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._failure is not None:
+            raise self._failure
+        return self._result or self._snapshot(SendStatus.FAILED)
+
+    # ── the story ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _send(self, request: SendRequest) -> SendResult:
+        try:
+            return await self._deliver(request)
+        except (_Cancelled, asyncio.CancelledError):
+            return await self._end(request, SendStatus.CANCELLED, None)
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                return await self._end(request, SendStatus.CANCELLED, None)
+            return await self._fail(request, failure_of(error))
+        except ApplicationError as error:
+            return await self._fail(request, error)
+
+    async def _deliver(self, request: SendRequest) -> SendResult:
+        prepared = await self._prepare(request)
+        if prepared.ending is None and request.send_at is not None and request.send_at > workflow.now():
+            self._show(request, None, f"sends at {request.send_at:%Y-%m-%d %H:%M:%S %Z}")
+            await self._wait(request.send_at - workflow.now())
+            prepared = await self._prepare(request)  # settings and suppressions may have changed meanwhile
+        if prepared.ending is not None:
+            self._show(request, prepared.ending.status, "nothing, this send is over")
+            return prepared.ending
+        self._shadow = prepared.shadow or await self._ensure_shadow(request, prepared)
+        if prepared.pace.profile_policy == "always":
+            await self._write_profile(request, prepared)
+        self._accepted_at = await self._target(request, prepared)
+        return await self._follow(request, prepared)
+
+    async def _prepare(self, request: SendRequest) -> PreparedSend:
+        self._prepared = await workflow.execute_activity_method(
+            SendActivities.fingerprint_template,
+            FingerprintRequest(send=request, run_id=workflow.info().first_execution_run_id),
+            start_to_close_timeout=OWN_TIMEOUT,
+            retry_policy=OWN,
+        )
+        self._unless_cancelled()
+        return self._prepared
+
+    async def _ensure_shadow(self, request: SendRequest, prepared: PreparedSend, gone: Shadow | None = None) -> Shadow:
+        self._show(request, None, "waits for this content's template and campaign in Iterable")
+        wanted = ShadowRequest(
+            workspace_id=request.workspace_id,
+            fingerprint=prepared.fingerprint,
+            template_ref=prepared.template_ref,
+            message_type_id=prepared.message_type_id,
+        )
+        shadow = await workflow.execute_activity_method(
+            ShadowActivities.ensure_shadow,
+            ShadowWanted(shadow=wanted, gone=gone),
+            task_queue=f"{workflow.info().task_queue}-shadow",  # who waits must take no slot from who works
+            start_to_close_timeout=SHADOW_TIMEOUT,
+            heartbeat_timeout=SHADOW_HEARTBEAT,
+            retry_policy=OWN,
+        )
+        self._unless_cancelled()
+        return shadow
+
+    async def _write_profile(self, request: SendRequest, prepared: PreparedSend) -> None:
+        await workflow.execute_activity_method(
+            SendActivities.upsert_profile,
+            ProfileRequest(workspace_id=request.workspace_id, recipient=request.recipient),
+            start_to_close_timeout=CALL_TIMEOUT,
+            schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
+            retry_policy=PROVIDER,
+        )
+        wait = prepared.pace.profile_wait_seconds
+        self._show(request, None, f"waits {wait} s for Iterable to know the profile")
+        await self._wait(timedelta(seconds=wait))
+
+    # ── the message goes out ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def _target(self, request: SendRequest, prepared: PreparedSend) -> datetime:
+        """Until Iterable has the message for certain: the moment at which it took it."""
+        may_write_profile = prepared.pace.profile_policy == "on_unknown"
+        may_renew = True
+        while True:
+            self._unless_cancelled()
+            outcome = await self._attempt(request, prepared)
+            match outcome.end:
+                case TargetEnd.TAKEN:
+                    return outcome.accepted_at or workflow.now()
+                case TargetEnd.UNKNOWN:
+                    return await self._find_out(request, prepared)
+                case TargetEnd.RECIPIENT_UNKNOWN:
+                    if not may_write_profile:
+                        raise failure(ErrorCode.RECIPIENT_UNKNOWN, "Iterable does not know this recipient")
+                    may_write_profile = False
+                    await self._write_profile(request, prepared)
+                case TargetEnd.CAMPAIGN_GONE:
+                    if not may_renew:
+                        raise failure(ErrorCode.PROVIDER_REJECTED, "Iterable takes no sends for this campaign")
+                    may_renew = False
+                    self._shadow = await self._ensure_shadow(request, prepared, gone=self._shadow)
+
+    async def _attempt(self, request: SendRequest, prepared: PreparedSend) -> TargetOutcome:
+        """One activity, which repeats by itself only what certainly did not reach Iterable. A cancellation waits for an
+        attempt that is under way, so that its answer is known."""
+        if self._shadow is None:
+            raise RuntimeError("there is no campaign to target")
+        self._targeting = workflow.start_activity_method(
+            TargetActivities.target_recipient,
+            TargetRequest(
+                workspace_id=request.workspace_id,
+                send_id=request.send_id,
+                stream=request.stream,
+                recipient=request.recipient,
+                data=request.data,
+                metadata=request.metadata,
+                shadow=self._shadow,
+            ),
+            start_to_close_timeout=CALL_TIMEOUT,
+            schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
+            retry_policy=PROVIDER,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+        try:
+            return await self._targeting
+        except ActivityError as error:
+            if not ran_out_of_time(error):
+                raise
+            if await self._evidence(request) == "not_taken":
+                raise failure_of(error) from None
+            return TargetOutcome(end=TargetEnd.UNKNOWN)
+        finally:
+            self._targeting = None
+
+    async def _find_out(self, request: SendRequest, prepared: PreparedSend) -> datetime:
+        """An attempt's answer was lost: look for evidence, never send again blindly."""
+        self._show(request, None, "looks for evidence of an attempt whose answer was lost")
+        until = workflow.now() + timedelta(seconds=prepared.pace.reconcile_within_seconds)
+        while not self._events and await self._evidence(request) != "taken":
+            left = until - workflow.now()
+            if left <= timedelta(0):
+                raise failure(ErrorCode.OUTCOME_UNKNOWN, "The answer to an attempt was lost, and no event tells of it")
+            await self._until(lambda: bool(self._events), min(left, EVIDENCE_SPACING))
+        return min((event.occurred_at for event in self._events.values()), default=workflow.now())
+
+    async def _evidence(self, request: SendRequest) -> str:
+        found = await workflow.execute_activity_method(
+            TargetActivities.find_outcome,
+            FindOutcomeRequest(workspace_id=request.workspace_id, send_id=request.send_id),
+            start_to_close_timeout=OWN_TIMEOUT,
+            retry_policy=OWN,
+        )
+        return found.verdict
+
+    # ── what becomes of it ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _follow(self, request: SendRequest, prepared: PreparedSend) -> SendResult:
+        """Until the first event, and then until the message is settled or has been quiet for long enough."""
+        self._show(request, SendStatus.ACCEPTED, "waits for Iterable's events")
+        confirm_within = timedelta(seconds=prepared.pace.confirm_within_seconds)
+        try:
+            await self._until(lambda: self._status() is not SendStatus.ACCEPTED, confirm_within)
+            if self._status() is SendStatus.ACCEPTED:
+                return await self._end(request, SendStatus.UNCONFIRMED, "no_event_came")
+            await self._until(lambda: self._status() in _SETTLED, timedelta(seconds=prepared.pace.settle_for_seconds))
+        except asyncio.CancelledError:
+            pass  # Iterable has the message; the run only stops following it
+        status, reason = standing(list(self._events.values()))
+        self._show(request, status, "nothing, this run is over; later events reach the timeline all the same")
+        return self._snapshot(status, reason)
+
+    async def _end(self, request: SendRequest, status: SendStatus, reason: str | None) -> SendResult:
+        """Ends in a way that no other activity has recorded."""
+        self._show(request, status, "nothing, this send is over")
+        await workflow.execute_activity_method(
+            SendActivities.close_send,
+            SendEnding(workspace_id=request.workspace_id, send_id=request.send_id, status=status, reason=reason),
+            start_to_close_timeout=OWN_TIMEOUT,
+            retry_policy=OWN,
+        )
+        return self._snapshot(status, reason)
+
+    async def _fail(self, request: SendRequest, error: ApplicationError) -> SendResult:
+        if self._prepared is None:  # it failed before it was in the ledger
+            self._show(request, SendStatus.FAILED, error.message)
+        else:
+            await self._end(request, SendStatus.FAILED, error.type)
+            self._show(request, SendStatus.FAILED, error.message)
+        raise error
+
+    # ── what others ask of a run ──────────────────────────────────────────────────────────────────────────────────
+
+    @workflow.update
+    async def accepted(self) -> SendResult:
+        """Returns once Iterable has the message, or the send has ended otherwise; fails as the run fails. A recipient
+        who is suppressed fails it too, with `recipient_suppressed`."""
+        await workflow.wait_condition(self._is_decided)
+        if self._failure is not None:
+            raise self._failure
+        if self._result is not None and self._result.status is SendStatus.SUPPRESSED:
+            raise failure(ErrorCode.RECIPIENT_SUPPRESSED, "Nothing was sent to this recipient")
+        return self._result or self._snapshot(*self._standing())
+
+    @workflow.update
+    async def cancel(self) -> CancelAnswer:
+        """Cancels unless Iterable has the message; answers once that is certain."""
+        self._cancel_asked = True
+        if self._targeting is not None:
+            self._targeting.cancel()
+        await workflow.wait_condition(self._is_decided)
+        status = self._result.status if self._result is not None else self._status()
+        if self._failure is not None:
+            status = SendStatus.FAILED
+        return CancelAnswer(cancelled=status is SendStatus.CANCELLED, status=status)
+
+    @workflow.signal(name="events")
+    def on_events(self, events: list[Event]) -> None:
+        """From the inbox: what Iterable reported. A second report of an event is recognised by its id."""
+        for event in events:
+            if len(self._events) < MOST_EVENTS:
+                self._events.setdefault(event.event_id, event)
+
+    @workflow.query
+    def timeline(self) -> list[Event]:
+        """The events that came so far, in order of occurrence."""
+        return in_order(list(self._events.values()))
+
+    # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _is_decided(self) -> bool:
+        return self._accepted_at is not None or self._result is not None or self._failure is not None
+
+    def _status(self) -> SendStatus:
+        return self._standing()[0]
+
+    def _standing(self) -> tuple[SendStatus, str | None]:
+        return standing(list(self._events.values()))
+
+    def _unless_cancelled(self) -> None:
+        if self._cancel_asked:
+            raise _Cancelled
+
+    async def _wait(self, duration: timedelta) -> None:
+        """A durable wait that a cancellation ends."""
+        await self._until(lambda: self._cancel_asked, duration)
+        self._unless_cancelled()
+
+    async def _until(self, condition: Callable[[], bool], at_most: timedelta) -> None:
+        try:
+            await workflow.wait_condition(condition, timeout=at_most)
+        except TimeoutError:
+            return
+
+    def _show(self, request: SendRequest, status: SendStatus | None, next_step: str) -> None:
+        show_send(request, self._prepared, self._shadow, status, list(self._events.values()), next_step)
+
+    def _snapshot(self, status: SendStatus, reason: str | None = None) -> SendResult:
+        events = in_order(list(self._events.values()))
+        return SendResult(
+            status=status,
+            reason=reason,
+            fingerprint=self._prepared.fingerprint if self._prepared else None,
+            template_ref=self._prepared.template_ref if self._prepared else None,
+            template_id=self._shadow.template_id if self._shadow else None,
+            campaign_id=self._shadow.campaign_id if self._shadow else None,
+            message_id=next((event.message_id for event in events if event.message_id), None),
+            accepted_at=self._accepted_at,
+            events=events,
+        )

@@ -1,0 +1,67 @@
+"""What an admin sees of a run in the Temporal UI: search attributes and details. No address in either."""
+
+from datetime import datetime
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.attributes import SEARCH_ATTRIBUTES
+    from contracts.event import Event, in_order
+    from contracts.send import SendRequest, SendStatus
+    from contracts.shadow import Shadow, ShadowRequest
+    from contracts.target import PreparedSend
+
+WORKSPACE, STATUS, STREAM, FINGERPRINT, CAMPAIGN_ID, RECIPIENT_HASH = (
+    SearchAttributeKey.for_keyword(name) for name in SEARCH_ATTRIBUTES
+)
+SENDING = "sending"
+"""The status shown until Iterable has the message or the send has ended."""
+
+
+def show_send(
+    request: SendRequest,
+    prepared: PreparedSend | None,
+    shadow: Shadow | None,
+    status: SendStatus | None,
+    events: list[Event],
+    next_step: str,
+) -> None:
+    """Puts a send's state into its run's details and search attributes. One history event."""
+    attributes = [
+        WORKSPACE.value_set(request.workspace_id),
+        STREAM.value_set(request.stream),
+        STATUS.value_set(status or SENDING),
+    ]
+    lines = [f"**{status or SENDING}** · {request.stream} · send `{request.send_id}`"]
+    if prepared is not None:
+        attributes += [
+            FINGERPRINT.value_set(prepared.fingerprint),
+            RECIPIENT_HASH.value_set(prepared.recipient_hash),
+        ]
+        lines.append(f"fingerprint `{prepared.fingerprint}`")
+    if shadow is not None:
+        attributes.append(CAMPAIGN_ID.value_set(str(shadow.campaign_id)))
+        lines.append(f"Iterable campaign {shadow.campaign_id}, template {shadow.template_id}")
+    lines += [f"Next: {next_step}", *_table(events)]
+    workflow.upsert_search_attributes(attributes)
+    workflow.set_current_details("\n\n".join(lines))
+
+
+def _table(events: list[Event]) -> list[str]:
+    if not events:
+        return []
+    rows = [f"| {_time(event.occurred_at)} | {event.kind} | {event.reason or ''} |" for event in in_order(events)]
+    return ["\n".join(["| time (UTC) | event | reason |", "|---|---|---|", *rows])]
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def show_shadow(request: ShadowRequest, shadow: Shadow | None) -> None:
+    """What is being made, and for which content."""
+    attributes = [WORKSPACE.value_set(request.workspace_id), FINGERPRINT.value_set(request.fingerprint)]
+    if shadow is not None:
+        attributes.append(CAMPAIGN_ID.value_set(str(shadow.campaign_id)))
+    workflow.upsert_search_attributes(attributes)
