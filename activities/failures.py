@@ -18,7 +18,6 @@ from iterable.errors import (
     RecipientForgotten,
     RecipientInvalid,
     RecipientUnknown,
-    Refused,
 )
 
 _SPREAD = 0.25  # senders that were told the same wait come back spread over a quarter of it
@@ -45,24 +44,12 @@ def provider_failure(error: IterableError) -> ApplicationError:
     is left out on purpose: nothing of the provider's text belongs into a history.
     """
     code = _code_of(error)
-    final = failure(ConnectorError(code, describe(error)))
+    final = failure(ConnectorError(code, f"Iterable, {error}"))
     if isinstance(error, RateLimited):
         return _again(final, error.retry_after)
     if isinstance(error, NotConnected | OutcomeUnknown):
         return _again(final, None)
     return final
-
-
-def describe(error: IterableError) -> str:
-    """One sentence without provider's text: the operation, the status, and the request id to look up in the log."""
-    parts = [f"Iterable answered {error.operation} with {error.status or 'nothing'}"]
-    if error.code:
-        parts.append(f"code {error.code}")
-    if isinstance(error, Refused) and error.invalid_params:
-        parts.append(f"naming {', '.join(error.invalid_params)}")
-    if error.request_id:
-        parts.append(f"request {error.request_id}")
-    return ", ".join(parts)
 
 
 def _again(final: ApplicationError, wait: float | None) -> ApplicationError:

@@ -1,0 +1,60 @@
+"""What a set of events says of a send."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.event import Event, EventKind, in_order
+from contracts.send import SendStatus, standing
+
+START = datetime(2026, 1, 2, 18, 0, tzinfo=UTC)
+
+
+def event(kind: EventKind, number: int = 0, reason: str | None = None, seconds: int = 0) -> Event:
+    return Event(event_id=f"{number:064x}", kind=kind, occurred_at=START + timedelta(seconds=seconds), reason=reason)
+
+
+EVENTS = st.lists(
+    st.builds(
+        event,
+        st.sampled_from(EventKind),
+        st.integers(0, 20),
+        st.sampled_from([None, "HardBounce", "FrequencyCapping"]),
+        st.integers(0, 3),
+    ),
+    max_size=12,
+    unique_by=lambda e: e.event_id,
+)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "status"),
+    [
+        ([], SendStatus.ACCEPTED),
+        ([EventKind.UNSUBSCRIBED], SendStatus.ACCEPTED),
+        ([EventKind.SENT], SendStatus.SENT),
+        ([EventKind.OPENED], SendStatus.SENT),  # proves that the message went out, though its `sent` was lost
+        ([EventKind.SENT, EventKind.DELIVERED, EventKind.CLICKED], SendStatus.DELIVERED),
+        ([EventKind.SENT, EventKind.BOUNCED], SendStatus.BOUNCED),
+        ([EventKind.SENT, EventKind.OPENED, EventKind.COMPLAINED], SendStatus.COMPLAINED),
+        ([EventKind.SKIPPED], SendStatus.SKIPPED),
+    ],
+)
+def test_the_furthest_event_decides(kinds: list[EventKind], status: SendStatus) -> None:
+    assert standing([event(kind, number) for number, kind in enumerate(kinds)])[0] is status
+
+
+@given(EVENTS, st.randoms(use_true_random=False))
+def test_order_and_repetition_of_arrival_change_nothing(events: list[Event], chance: random.Random) -> None:
+    arrived = events + [e for e in events if chance.random() < 0.5]
+    chance.shuffle(arrived)
+    assert in_order(arrived) == in_order(events)
+    assert standing(arrived) == standing(events)
+
+
+def test_a_reason_is_told_only_where_it_explains_the_status() -> None:
+    assert standing([event(EventKind.BOUNCED, reason="HardBounce")]) == (SendStatus.BOUNCED, "HardBounce")
+    assert standing([event(EventKind.CLICKED, reason="hosted_unsubscribe_page")]) == (SendStatus.SENT, None)

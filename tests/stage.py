@@ -1,0 +1,220 @@
+"""A stage for whole stories: a real Temporal server, the sandbox and the endpoint on real ports, workers in this process.
+
+What a story needs to see is at hand: the sandbox's outbox and counts (the judge), the store, a Temporal client.
+"""
+
+import asyncio
+import contextlib
+import socket
+import sys
+import uuid
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, override
+
+import httpx
+import uvicorn
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from temporalio.client import Client
+from temporalio.common import SearchAttributeKey
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from activities.connectors import InstalledConnectors
+from cli.install import install
+from contracts.attributes import SEARCH_ATTRIBUTES
+from contracts.connector import ConnectorSettings
+from contracts.send import Recipient, SendRequest
+from contracts.template import Template
+from endpoint.app import create_app
+from endpoint.tokens import HEADER
+from runtime.settings import Settings
+from sandbox.app import create_app as create_sandbox
+from store.keyring import Keyring, new_key_text, parse_keys
+from store.migrate import migrate
+from store.store import Store
+from worker import client_factory, make_workers
+
+TEMPLATE = Template(
+    template_id="tpl_welcome",
+    name="Welcome",
+    subject="Hi {{first_name}}",
+    html="<html><body><p>Hi {{first_name}}, order {{order.number}}</p></body></html>",
+    text="Hi {{first_name}}",
+    from_email="hello@acme.test",
+    from_name="Acme",
+)
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves this process's signals alone."""
+
+    @contextlib.contextmanager
+    @override
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def served(app: Starlette, **options: Any) -> AsyncGenerator[str]:
+    """The app on a real port; its base URL."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, **options))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+        if task.done():
+            task.result()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@asynccontextmanager
+async def temporal_server() -> AsyncGenerator[Client]:
+    """A dev server that knows our search attributes."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(Path(sys.executable).parent / "temporal"),
+        search_attributes=[SearchAttributeKey.for_keyword(name) for name in SEARCH_ATTRIBUTES],
+        data_converter=pydantic_data_converter,
+        dev_server_log_level="error",
+    ) as environment:
+        yield environment.client
+
+
+@dataclass
+class Project:
+    """A workspace installed against a project of the sandbox."""
+
+    stage: "Stage"
+    workspace_id: str
+    project_id: str
+    keys: dict[str, str]
+    webhook_token: str
+    message_types: dict[str, int]
+
+    def request(self, email: str = "ann@example.com", **changes: Any) -> SendRequest:
+        """A good request; `changes` replace its fields."""
+        return SendRequest.model_validate(
+            {
+                "workspace_id": self.workspace_id,
+                "send_id": f"snd_{uuid.uuid4().hex[:12]}",
+                "template": TEMPLATE,
+                "recipient": Recipient(email=email),
+                "data": {"first_name": "Ann", "order": {"number": 7}},
+                **changes,
+            }
+        )
+
+    async def outbox(self) -> list[dict[str, Any]]:
+        """Every message of the project, as rendered."""
+        answer = await self.stage.sandbox_http.get("/_sandbox/outbox", params={"project_id": self.project_id})
+        return answer.raise_for_status().json()["messages"]
+
+    async def counts(self) -> dict[str, Any]:
+        """What the project was asked for and what it made."""
+        answer = await self.stage.sandbox_http.get("/_sandbox/counts", params={"project_id": self.project_id})
+        return answer.raise_for_status().json()
+
+    async def change(self, **settings: Any) -> None:
+        """Changes the sandbox's project."""
+        answer = await self.stage.sandbox_http.patch(f"/_sandbox/projects/{self.project_id}", json=settings)
+        answer.raise_for_status()
+
+    async def deliver(self, **settings: Any) -> None:
+        """Changes how the project's webhooks are delivered."""
+        answer = await self.stage.sandbox_http.put(f"/_sandbox/projects/{self.project_id}/delivery", json=settings)
+        answer.raise_for_status()
+
+    async def fault(self, path: str, kind: str, **options: Any) -> None:
+        """Switches a fault on for this project."""
+        answer = await self.stage.sandbox_http.post(
+            "/_sandbox/faults", json={"project_id": self.project_id, "path": path, "kind": kind, **options}
+        )
+        answer.raise_for_status()
+
+
+@dataclass
+class Stage:
+    """Everything that runs."""
+
+    client: Client
+    store: Store
+    settings: Settings
+    sandbox_url: str
+    endpoint_url: str
+    sandbox_http: httpx.AsyncClient
+    endpoint_http: httpx.AsyncClient
+    keyring: Keyring
+
+    async def new_project(
+        self, *, data_center: str = "us", type_: str = "hybrid", settings: dict[str, Any] | None = None, **sandbox: Any
+    ) -> Project:
+        """A fresh workspace on a fresh project, installed, with its webhook set up."""
+        workspace_id = f"ws-{uuid.uuid4().hex[:8]}"
+        body = {"name": workspace_id, "data_center": data_center, "type": type_, **sandbox}
+        answer = await self.sandbox_http.post("/_sandbox/projects", json=body)
+        made = answer.raise_for_status().json()
+        kinds = {kind["name"].lower(): kind["id"] for kind in made["message_types"]}
+        wanted = {
+            "data_center": data_center,
+            "project_type": type_,
+            "transactional_message_type_id": kinds["transactional"],
+            "marketing_message_type_id": kinds["marketing"],
+            "settle_for_seconds": 1,
+            "confirm_within_seconds": 15,
+            "profile_wait_seconds": 1,
+            "reconcile_within_seconds": 5,
+            "give_up_after_seconds": 60,
+            **(settings or {}),
+        }
+        installed = await install(
+            self.store,
+            self.client,
+            self.settings.task_queue,
+            workspace_id,
+            ConnectorSettings.model_validate(wanted),
+            SecretStr(made["keys"]["server"]),
+        )
+        token = installed.webhook_token or ""
+        answer = await self.sandbox_http.post(
+            f"/_sandbox/projects/{made['project_id']}/webhooks",
+            json={
+                "endpoint": f"{self.endpoint_url}/webhooks/iterable/{workspace_id}",
+                "headers": [{"key": HEADER, "value": token}],
+            },
+        )
+        answer.raise_for_status()
+        return Project(self, workspace_id, str(made["project_id"]), made["keys"], token, kinds)
+
+
+@asynccontextmanager
+async def stage(folder: Path) -> AsyncGenerator[Stage]:
+    """Builds everything, and takes it down in reverse."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(temporal_server())
+        sandbox_url = await stack.enter_async_context(served(create_sandbox()))
+        keyring = Keyring(parse_keys(new_key_text()))
+        settings = Settings(
+            database_url=f"sqlite+aiosqlite:///{folder / 'connector.db'}",
+            admin_token=SecretStr("admin-token"),
+            iterable_us_url=f"{sandbox_url}/us",
+            iterable_eu_url=f"{sandbox_url}/eu",
+        )
+        await migrate(settings.database_url)
+        store = await Store.open(settings.database_url, keyring)
+        stack.push_async_callback(store.close)
+        endpoint_url = await stack.enter_async_context(served(create_app(store, client, settings)))
+        connectors = InstalledConnectors(store, client_factory(settings))
+        stack.push_async_callback(connectors.close)
+        for worker in make_workers(client, store, connectors, settings):
+            await stack.enter_async_context(worker)
+        sandbox_http = await stack.enter_async_context(httpx.AsyncClient(base_url=sandbox_url, timeout=30))
+        endpoint_http = await stack.enter_async_context(httpx.AsyncClient(base_url=endpoint_url, timeout=30))
+        yield Stage(client, store, settings, sandbox_url, endpoint_url, sandbox_http, endpoint_http, keyring)

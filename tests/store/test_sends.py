@@ -1,0 +1,57 @@
+"""The ledger."""
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from contracts.send import SendStatus
+from contracts.shadow import Shadow
+from store.sends import Claim
+from store.store import Store
+
+SHADOW = Shadow(template_id=1, campaign_id=2)
+
+
+def claim(run_id: str = "run-1", send_id: str = "s1") -> Claim:
+    return Claim("acme", send_id, run_id, "transactional", "f" * 64, "r" * 64, "h" * 64)
+
+
+async def test_a_send_id_belongs_to_the_run_that_claimed_it_first(store: Store) -> None:
+    for run_id in ("run-1", "run-2", "run-1"):
+        async with store.begin() as tx:
+            assert (await tx.sends.claim(claim(run_id))).run_id == "run-1"
+
+
+async def test_an_attempt_number_can_begin_only_once(store: Store) -> None:
+    async with store.begin() as tx:
+        await tx.sends.claim(claim())
+        await tx.sends.begin_attempt("acme", "s1", 1, SHADOW)
+    with pytest.raises(IntegrityError):
+        async with store.begin() as tx:
+            await tx.sends.begin_attempt("acme", "s1", 1, SHADOW)
+
+
+async def test_a_close_does_not_overrule_what_an_event_has_told(store: Store) -> None:
+    async with store.begin() as tx:
+        await tx.sends.claim(claim())
+        await tx.sends.set_standing("acme", [("s1", SendStatus.SENT, None)])
+        await tx.sends.close("acme", "s1", SendStatus.UNCONFIRMED, "no_event_came")
+        row = await tx.sends.get("acme", "s1")
+    assert row is not None
+    assert row.status is SendStatus.SENT
+
+
+async def test_the_first_binding_of_a_message_id_stays(store: Store) -> None:
+    async with store.begin() as tx:
+        await tx.sends.claim(claim())
+        await tx.sends.bind("acme", {"s1": "m1"})
+        await tx.sends.bind("acme", {"s1": "m2"})
+        assert set(await tx.sends.by_message_ids("acme", ["m1", "m2"])) == {"m1"}
+
+
+async def test_a_transaction_that_raises_leaves_nothing(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with store.begin() as tx:
+            await tx.sends.claim(claim())
+            _ = 1 / 0
+    async with store.read() as tx:
+        assert await tx.sends.get("acme", "s1") is None
