@@ -12,6 +12,7 @@ from temporalio.worker import Worker
 from activities.connectors import ClientFactory, InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
+from activities.outcome import OutcomeActivities
 from activities.send import SendActivities
 from activities.shadow import ShadowActivities
 from activities.target import TargetActivities
@@ -41,6 +42,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     shadows = ShadowActivities(store, connectors, client, settings.task_queue)
     sends = SendActivities(store, connectors)
     targets = TargetActivities(store, connectors)
+    outcomes = OutcomeActivities(store, connectors)
     inbox = InboxActivities(store, client)
     install = InstallActivities(store, client_factory(settings))
     return [
@@ -53,7 +55,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 sends.upsert_profile,
                 sends.close_send,
                 targets.target_recipient,
-                targets.find_outcome,
+                outcomes.find_outcome,
                 shadows.upsert_template,
                 shadows.create_campaign,
                 shadows.activate_campaign,

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from temporalio.exceptions import ApplicationError
 
+from contracts.connector import ConnectorSettings
 from contracts.errors import ConnectorError, ErrorCode
 from iterable.errors import (
     ForbiddenByProject,
@@ -37,8 +38,9 @@ def failures() -> Generator[None]:
         raise failure(error) from None
 
 
-def provider_failure(error: IterableError) -> ApplicationError:
-    """What an error of the Iterable client means for a call that may be repeated.
+def provider_failure(error: IterableError, settings: ConnectorSettings | None = None) -> ApplicationError:
+    """What an error of the Iterable client means for a call that may be repeated. With `settings` a refused key is
+    waited for where the connector says so: somebody may be replacing it.
 
     Not for `email/target`: there an unknown outcome must not be repeated, and `target_recipient` sees to it. The cause
     is left out on purpose: nothing of the provider's text belongs into a history.
@@ -47,6 +49,8 @@ def provider_failure(error: IterableError) -> ApplicationError:
     final = failure(ConnectorError(code, f"Iterable, {error}"))
     if isinstance(error, RateLimited):
         return _again(final, error.retry_after)
+    if isinstance(error, KeyRefused) and settings is not None and settings.on_key_refused == "wait":
+        return _again(final, None)
     if isinstance(error, NotConnected | OutcomeUnknown):
         return _again(final, None)
     return final

@@ -56,7 +56,7 @@ class SendActivities:
             template_ref=ref,
             message_type_id=message_type_id,
             recipient_hash=known_as[0],
-            pace=Pace.model_validate(settings.model_dump(include=set(Pace.model_fields))),
+            pace=Pace.of(settings, send.stream),
         )
         row = await tx.sends.claim(
             Claim(send.workspace_id, send.send_id, request.run_id, send.stream, content_hash, ref, known_as[0])
@@ -95,7 +95,7 @@ class SendActivities:
                 email=request.recipient.email, user_id=request.recipient.user_id, data_fields=fields
             )
         except IterableError as error:
-            raise provider_failure(error) from None
+            raise provider_failure(error, connector.settings) from None
 
     @activity.defn
     async def close_send(self, ending: SendEnding) -> None:

@@ -103,7 +103,7 @@ class ShadowActivities:
                 )
             )
         except IterableError as error:
-            raise provider_failure(error) from None
+            raise provider_failure(error, connector.settings) from None
 
     @activity.defn
     async def create_campaign(self, request: CampaignRequest) -> int:
@@ -134,9 +134,9 @@ class ShadowActivities:
         except NotTaken as error:
             async with self._store.begin() as tx:
                 await tx.shadows.clear_create(request.workspace_id, request.fingerprint)
-            raise provider_failure(error) from None
+            raise provider_failure(error, connector.settings) from None
         except IterableError as error:
-            raise provider_failure(error) from None
+            raise provider_failure(error, connector.settings) from None
         log.info("shadow.campaign_created", workspace=request.workspace_id, campaign_id=campaign_id)
         return campaign_id
 
@@ -211,9 +211,9 @@ async def _run_campaign(connector: InForce, campaign_id: int) -> None:
             pass  # not visible yet; the activity's timeout bounds the wait
         except Refused as error:
             if "campaignId" not in error.invalid_params:
-                raise provider_failure(error) from None
+                raise provider_failure(error, connector.settings) from None
         except IterableError as error:
-            raise provider_failure(error) from None
+            raise provider_failure(error, connector.settings) from None
         await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -1,24 +1,26 @@
-"""Targeting a recipient: the one call that must not be repeated blindly, and finding out what became of it."""
+"""Targeting a recipient: the one call that must not be repeated blindly."""
 
 import asyncio
 from datetime import datetime
 
 import structlog
+from pydantic import JsonValue
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 
 from activities.connectors import InstalledConnectors
 from activities.failures import failures, provider_failure
 from contracts.connector import ConnectorSettings
 from contracts.send import RESERVED_DATA_KEY
-from contracts.target import FindOutcomeRequest, FoundOutcome, TargetEnd, TargetOutcome, TargetRequest
+from contracts.target import TargetEnd, TargetOutcome, TargetRequest
 from iterable.email import TargetEmail
 from iterable.errors import NotTaken, OutcomeUnknown, RecipientUnknown, Refused
-from store.sends import Attempt, SendRow
+from store.sends import NOT_TAKEN, Attempt, SendRow
 from store.store import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-_NOT_TAKEN = "not_taken"
+_RECORD_PAUSES = (0.2, 0.5, 1, 2, 4, 8)  # seconds; within the activity's own timeout
 
 
 class TargetActivities:
@@ -46,7 +48,7 @@ class TargetActivities:
             try:
                 await connector.iterable.email.target(_email(request, connector.settings))
             except NotTaken as error:
-                return await self._not_taken(request, begun, error)
+                return await self._not_taken(request, begun, error, connector.settings)
             except OutcomeUnknown as error:
                 log.warning("send.outcome_unknown", attempt=begun, status=error.status, request_id=error.request_id)
                 await self._end(request, begun, TargetEnd.UNKNOWN)
@@ -59,59 +61,55 @@ class TargetActivities:
         async with self._store.begin() as tx:
             row = await tx.sends.get(request.workspace_id, request.send_id)
             attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
-            known = _known(row, attempts)
+            known = known_outcome(row, attempts, despite_unknown=request.despite_unknown)
             if known is not None:
                 return known
             number = len(attempts) + 1
             await tx.sends.begin_attempt(request.workspace_id, request.send_id, number, request.shadow)
             return number
 
-    async def _not_taken(self, request: TargetRequest, number: int, error: NotTaken) -> TargetOutcome:
-        await self._end(request, number, _NOT_TAKEN)
+    async def _not_taken(
+        self, request: TargetRequest, number: int, error: NotTaken, settings: ConnectorSettings
+    ) -> TargetOutcome:
+        await self._end(request, number, NOT_TAKEN)
         if isinstance(error, RecipientUnknown):
             return TargetOutcome(end=TargetEnd.RECIPIENT_UNKNOWN)
         if isinstance(error, Refused) and "campaignId" in error.invalid_params:
             async with self._store.begin() as tx:
                 await tx.shadows.drop(request.workspace_id, request.shadow.campaign_id)
             return TargetOutcome(end=TargetEnd.CAMPAIGN_GONE)
-        raise provider_failure(error) from None
+        raise provider_failure(error, settings) from None
 
     async def _end(self, request: TargetRequest, number: int, end: str) -> datetime:
         """Shielded: once Iterable has answered, a worker that shuts down still writes the answer down."""
         return await asyncio.shield(self._record(request, number, end))
 
     async def _record(self, request: TargetRequest, number: int, end: str) -> datetime:
+        """Tries for a while: an answer that cannot be written down is lost, and has to be found out."""
+        for pause in _RECORD_PAUSES:
+            try:
+                return await self._record_once(request, number, end)
+            except (SQLAlchemyError, OSError):
+                await asyncio.sleep(pause)
+        return await self._record_once(request, number, end)
+
+    async def _record_once(self, request: TargetRequest, number: int, end: str) -> datetime:
         async with self._store.begin() as tx:
             ended_at = await tx.sends.end_attempt(request.workspace_id, request.send_id, number, end)
             if end == TargetEnd.TAKEN:
                 await tx.sends.accept(request.workspace_id, request.send_id, ended_at)
         return ended_at
 
-    @activity.defn
-    async def find_outcome(self, request: FindOutcomeRequest) -> FoundOutcome:
-        """What the ledger and the events know of an attempt whose answer was lost. Only reads: safe to repeat."""
-        async with self._store.read() as tx:
-            row = await tx.sends.get(request.workspace_id, request.send_id)
-            attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
-            events = (await tx.events.of_sends(request.workspace_id, [request.send_id])).get(request.send_id)
-        if events:
-            return FoundOutcome(verdict="taken", accepted_at=min(event.occurred_at for event in events))
-        match _known(row, attempts):
-            case TargetOutcome(end=TargetEnd.TAKEN, accepted_at=accepted_at):
-                return FoundOutcome(verdict="taken", accepted_at=accepted_at)
-            case TargetOutcome():
-                return FoundOutcome(verdict="unknown")
-            case None:
-                return FoundOutcome(verdict="not_taken")
 
-
-def _known(row: SendRow | None, attempts: list[Attempt]) -> TargetOutcome | None:
-    """What earlier attempts mean for a next one; None where none of them can have reached Iterable."""
+def known_outcome(
+    row: SendRow | None, attempts: list[Attempt], *, despite_unknown: bool = False
+) -> TargetOutcome | None:
+    """What earlier attempts mean for a next one; None where it may begin."""
     # Idempotency guard: taken, but the answer was lost on its way to the workflow.
     if row is not None and row.accepted_at is not None:
         return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=row.accepted_at)
     # Idempotency guard: an attempt without an end may have reached Iterable.
-    if any(attempt.end != _NOT_TAKEN for attempt in attempts):
+    if any(attempt.end != NOT_TAKEN for attempt in attempts) and not despite_unknown:
         return TargetOutcome(end=TargetEnd.UNKNOWN)
     return None
 
@@ -119,12 +117,12 @@ def _known(row: SendRow | None, attempts: list[Attempt]) -> TargetOutcome | None
 def _email(request: TargetRequest, settings: ConnectorSettings) -> TargetEmail:
     """The correlation goes into the data, which comes back as `transactionalData` on the `emailSend` event, and into
     the metadata, which the API description promises to pass to webhooks without saying where."""
-    correlation = {"workspace": request.workspace_id, "send": request.send_id}
-    by_user_id = settings.project_type == "userid" or request.recipient.email is None
+    correlation: JsonValue = {"workspace": request.workspace_id, "send": request.send_id}
+    email, user_id = request.recipient.identity(settings.project_type)
     return TargetEmail(
         campaign_id=request.shadow.campaign_id,
-        recipient_email=None if by_user_id else request.recipient.email,
-        recipient_user_id=request.recipient.user_id if by_user_id else None,
+        recipient_email=email,
+        recipient_user_id=user_id,
         data_fields={**request.data, RESERVED_DATA_KEY: correlation},
         metadata={**request.metadata, RESERVED_DATA_KEY: correlation},
     )

@@ -71,10 +71,7 @@ async def development_stack(
 
     `temporal_database` keeps Temporal's state in a file, so that its server can be restarted; in memory it is faster.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    key_file = folder / "master.key"
-    create_key_file(key_file)
+    key_file = _fresh(folder)
     ports = {name: free_port(preferred, name) for name, preferred in _PORTS.items()}
     for name, preferred in _PORTS.items():
         if ports[name] != preferred:
@@ -123,6 +120,13 @@ async def development_stack(
             yield Development(addresses, settings, environment, connection, stack)
         finally:
             await store.close()
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    key_file = folder / "master.key"
+    create_key_file(key_file)
+    return key_file
 
 
 def _temporal(ports: dict[str, int], database: Path | None) -> list[str]:

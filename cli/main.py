@@ -125,10 +125,8 @@ def install_command(
         profile_policy=profile_policy,
         profile_fields=profile_field or [],
     )
-    api_key = SecretStr(
-        typer.prompt("Iterable API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
-    )
-    key = SecretStr(api_key.get_secret_value().strip())
+    given: str = typer.prompt("Iterable API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+    key = SecretStr(given.strip())
     if not key.get_secret_value():
         stop(USAGE, "no API key on standard input")
 

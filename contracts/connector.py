@@ -17,6 +17,12 @@ ProfilePolicy = Literal["never", "on_unknown", "always"]
 """Whether a send may write a thin profile to Iterable: never, only when Iterable does not know the recipient, or
 before every send."""
 
+OutcomePolicy = Literal["at_most_once", "at_least_once"]
+"""What to do with a send whose outcome stays unknown to the end: fail it with `outcome_unknown`, or send again."""
+
+KeyPolicy = Literal["wait", "fail"]
+"""What sends do while Iterable refuses the API key: wait for a new one, or fail at once."""
+
 Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
 
 
@@ -39,7 +45,19 @@ class ConnectorSettings(Contract):
     give_up_after_seconds: Seconds = 86_400
     """How long a send may wait for Iterable to be reachable and below its rate limit."""
     reconcile_within_seconds: Seconds = 900
-    """How long a run looks for evidence of an attempt whose answer was lost, before it ends as `outcome_unknown`."""
+    """How long a run looks for evidence of an attempt whose answer was lost."""
+    evidence_every_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """How often it looks."""
+    evidence_after_seconds: Seconds = 120
+    """From when on the absence of a message in Iterable's records proves that an attempt did not reach it. Longer than
+    one call may take, plus the time in which records appear (events: 5 s; profiles and sent messages: unknown)."""
+    transactional_outcome_policy: OutcomePolicy = "at_least_once"
+    marketing_outcome_policy: OutcomePolicy = "at_most_once"
+    on_key_refused: KeyPolicy = "wait"
+
+    def outcome_policy(self, stream: Stream) -> OutcomePolicy:
+        """The policy of a stream."""
+        return self.transactional_outcome_policy if stream == "transactional" else self.marketing_outcome_policy
 
     def message_type_id(self, stream: Stream) -> int | None:
         """The Iterable message type of a stream."""

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, field_validator, model_validator
 
+from contracts.connector import ProjectType
 from contracts.event import SETTLING, Event, EventKind, decisive, in_order
 from contracts.model import Contract, SendId, Sha256, WorkspaceId
 from contracts.template import EmailAddress, Stream, Template
@@ -33,6 +34,12 @@ class Recipient(Contract):
         if self.email is None and self.user_id is None:
             raise ValueError("an email address or a user_id is needed")
         return self
+
+    def identity(self, project_type: ProjectType) -> tuple[str | None, str | None]:
+        """(email, user id), exactly one of them: what this kind of project is asked with."""
+        if project_type == "userid" or self.email is None:
+            return None, self.user_id
+        return self.email, None
 
 
 class SendRequest(Contract):

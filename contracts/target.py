@@ -2,15 +2,17 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import JsonValue
 
-from contracts.connector import ProfilePolicy
+from contracts.connector import ConnectorSettings, ProfilePolicy
 from contracts.model import Contract, SendId, Sha256, WorkspaceId
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
 from contracts.shadow import Shadow
 from contracts.template import Stream
+
+_MOST_REPEATS = 3
 
 
 class FingerprintRequest(Contract):
@@ -30,6 +32,17 @@ class Pace(Contract):
     settle_for_seconds: int
     give_up_after_seconds: int
     reconcile_within_seconds: int
+    evidence_every_seconds: int
+    may_repeat: int
+    """How often a send may go out again although an earlier attempt's outcome stayed unknown: never, where a message
+    must not arrive twice (`at_most_once`)."""
+
+    @classmethod
+    def of(cls, settings: ConnectorSettings, stream: Stream) -> Self:
+        """The part of the settings that concerns sends of one stream."""
+        shared = settings.model_dump(include=set(cls.model_fields))
+        may_repeat = _MOST_REPEATS if settings.outcome_policy(stream) == "at_least_once" else 0
+        return cls(may_repeat=may_repeat, **shared)
 
 
 class PreparedSend(Contract):
@@ -55,6 +68,8 @@ class TargetRequest(Contract):
     data: dict[str, JsonValue]
     metadata: dict[str, JsonValue]
     shadow: Shadow
+    despite_unknown: bool = False
+    """Earlier attempts whose outcome stayed unknown to the end are not held against a new one (`at_least_once`)."""
 
 
 class TargetEnd(StrEnum):
@@ -85,13 +100,16 @@ class FindOutcomeRequest(Contract):
 
     workspace_id: WorkspaceId
     send_id: SendId
+    recipient: Recipient
 
 
 class FoundOutcome(Contract):
-    """`taken` and `not_taken` are proven; `unknown` means no evidence either way yet."""
+    """`taken` and `not_taken` are proven; `unknown` means no evidence either way yet. `asked` says whether Iterable's
+    own records could be read."""
 
     verdict: Literal["taken", "not_taken", "unknown"]
     accepted_at: datetime | None = None
+    asked: bool = True
 
 
 class SendEnding(Contract):

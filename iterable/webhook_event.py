@@ -16,6 +16,8 @@ import orjson
 from iterable.dates import parse_event_time
 
 CORRELATION_KEY = "genieos"
+SEND_EVENTS = frozenset({"emailSend", "emailSendSkip"})
+"""What becomes of a message that Iterable took: it goes out, or it is skipped."""
 _LONGEST_NAME = 100
 _OTHER_MEDIA = ("push", "sms", "inApp", "webPush", "inbox", "embedded", "whatsApp")
 

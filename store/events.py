@@ -77,6 +77,21 @@ class Events(SealingRepository):
                 found[row.send_id].append(_event(row))
         return found
 
+    async def known_messages(self, workspace_id: str, message_ids: Sequence[str]) -> set[str]:
+        """Those of Iterable's messages that events have joined to sends."""
+        found: set[str] = set()
+        for start in range(0, len(message_ids), IN_BATCH):
+            found |= set(
+                await self._connection.scalars(
+                    select(event.c.message_id.distinct()).where(
+                        event.c.workspace_id == workspace_id,
+                        event.c.message_id.in_(message_ids[start : start + IN_BATCH]),
+                        event.c.send_id.is_not(None),
+                    )
+                )
+            )
+        return found
+
     async def page(self, workspace_id: str, after: int, limit: int, send_id: str | None = None) -> list[TimelineEntry]:
         """Events that arrived after a cursor; those of one send, or all of the workspace (unmatched ones too)."""
         query = select(event).where(event.c.workspace_id == workspace_id, event.c.cursor > after)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, select, tuple_, update
 
 from contracts.event import Event, in_order
 from contracts.send import SendResult, SendStatus
@@ -66,6 +66,10 @@ class Attempt:
     number: int
     started_at: datetime
     end: str | None
+
+
+TAKEN, NOT_TAKEN, UNKNOWN = "taken", "not_taken", "unknown"
+"""Ends of an attempt. `unknown` is one whose answer was lost; an attempt without an end counts alike."""
 
 
 class Sends(Repository):
@@ -186,6 +190,33 @@ class Sends(Repository):
             .values(end=end, ended_at=now)
         )
         return now
+
+    async def settle_attempts(self, workspace_id: str, send_id: str, end: str) -> None:
+        """Gives every attempt without a known end the end that evidence has proven."""
+        await self._connection.execute(
+            update(attempt)
+            .where(
+                attempt.c.workspace_id == workspace_id,
+                attempt.c.send_id == send_id,
+                attempt.c.end.is_(None) | (attempt.c.end == UNKNOWN),
+            )
+            .values(end=end, ended_at=self._clock())
+        )
+
+    async def count_attempts(self, workspace_id: str, campaign_id: int, recipient_hash: str, since: datetime) -> int:
+        """Attempts of one campaign at one person that may have caused a message: taken ones, and lost ones."""
+        counted = await self._connection.scalar(
+            select(func.count())
+            .select_from(attempt.join(send))
+            .where(
+                send.c.workspace_id == workspace_id,
+                send.c.campaign_id == campaign_id,
+                send.c.recipient_hash == recipient_hash,
+                attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN),
+                attempt.c.started_at >= since,
+            )
+        )
+        return counted or 0
 
     async def accept(self, workspace_id: str, send_id: str, accepted_at: datetime) -> None:
         """Iterable has taken the message. An event may have been faster: then only the moment is added."""

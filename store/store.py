@@ -19,6 +19,7 @@ from store.connectors import Connectors
 from store.events import Events
 from store.inbox import Inbox
 from store.keyring import KeyedHasher, Keyring
+from store.pace import Paces
 from store.secrets import Secrets
 from store.sends import Sends
 from store.shadows import Shadows
@@ -47,6 +48,7 @@ class Transaction:
         self.sends = Sends(connection, clock)
         self.inbox = Inbox(connection, keyring, clock)
         self.events = Events(connection, keyring, clock)
+        self.paces = Paces(connection, clock)
         self.suppressions = Suppressions(connection, clock)
 
 

@@ -182,6 +182,14 @@ event = Table(
     Index("ix_event_to_signal", "workspace_id", "cursor", sqlite_where=_TO_SIGNAL, postgresql_where=_TO_SIGNAL),
 )
 
+pace = Table(
+    "pace",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("operation", String(64), primary_key=True),
+    Column("next_at", Moment, nullable=False),
+)
+
 suppression = Table(
     "suppression",
     metadata,

@@ -9,6 +9,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activities.outcome import OutcomeActivities
     from activities.send import SendActivities
     from activities.shadow import ShadowActivities
     from activities.target import TargetActivities
@@ -20,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.target import (
         FindOutcomeRequest,
         FingerprintRequest,
+        FoundOutcome,
         PreparedSend,
         ProfileRequest,
         SendEnding,
@@ -41,7 +43,6 @@ CALL_TIMEOUT = timedelta(seconds=60)
 SHADOW_TIMEOUT = timedelta(hours=25)
 """Longer than the run that makes the shadow may take."""
 SHADOW_HEARTBEAT = timedelta(seconds=30)
-EVIDENCE_SPACING = timedelta(seconds=30)
 MOST_EVENTS = 200
 """Events a run keeps; the timeline in the store has them all."""
 _SETTLED = frozenset({SendStatus.SKIPPED, SendStatus.BOUNCED, SendStatus.COMPLAINED})
@@ -157,14 +158,20 @@ class SendWorkflow:
         """Until Iterable has the message for certain: the moment at which it took it."""
         may_write_profile = prepared.pace.profile_policy == "on_unknown"
         may_renew = True
+        repeats = 0
         while True:
             self._unless_cancelled()
-            outcome = await self._attempt(request, prepared)
+            outcome = await self._attempt(request, prepared, despite_unknown=repeats > 0)
             match outcome.end:
                 case TargetEnd.TAKEN:
                     return outcome.accepted_at or workflow.now()
                 case TargetEnd.UNKNOWN:
-                    return await self._find_out(request, prepared)
+                    found = await self._find_out(request, prepared)
+                    if found.verdict == "taken":
+                        return found.accepted_at or workflow.now()
+                    repeats += found.verdict == "unknown"
+                    if repeats > prepared.pace.may_repeat:
+                        raise failure(ErrorCode.OUTCOME_UNKNOWN, "The answer to an attempt was lost for good")
                 case TargetEnd.RECIPIENT_UNKNOWN:
                     if not may_write_profile:
                         raise failure(ErrorCode.RECIPIENT_UNKNOWN, "Iterable does not know this recipient")
@@ -176,7 +183,7 @@ class SendWorkflow:
                     may_renew = False
                     self._shadow = await self._ensure_shadow(request, prepared, gone=self._shadow)
 
-    async def _attempt(self, request: SendRequest, prepared: PreparedSend) -> TargetOutcome:
+    async def _attempt(self, request: SendRequest, prepared: PreparedSend, *, despite_unknown: bool) -> TargetOutcome:
         """One activity, which repeats by itself only what certainly did not reach Iterable. A cancellation waits for an
         attempt that is under way, so that its answer is known."""
         if self._shadow is None:
@@ -191,6 +198,7 @@ class SendWorkflow:
                 data=request.data,
                 metadata=request.metadata,
                 shadow=self._shadow,
+                despite_unknown=despite_unknown,
             ),
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
@@ -202,31 +210,34 @@ class SendWorkflow:
         except ActivityError as error:
             if not ran_out_of_time(error):
                 raise
-            if await self._evidence(request) == "not_taken":
+            if (await self._evidence(request)).verdict == "not_taken":
                 raise failure_of(error) from None
             return TargetOutcome(end=TargetEnd.UNKNOWN)
         finally:
             self._targeting = None
 
-    async def _find_out(self, request: SendRequest, prepared: PreparedSend) -> datetime:
-        """An attempt's answer was lost: look for evidence, never send again blindly."""
+    async def _find_out(self, request: SendRequest, prepared: PreparedSend) -> FoundOutcome:
+        """An attempt's answer was lost: look for evidence until there is some, or the window ends. The window does not
+        end while Iterable cannot be asked, unless the send has waited for as long as it may."""
         self._show(request, None, "looks for evidence of an attempt whose answer was lost")
-        until = workflow.now() + timedelta(seconds=prepared.pace.reconcile_within_seconds)
-        while not self._events and await self._evidence(request) != "taken":
-            left = until - workflow.now()
+        pace, began = prepared.pace, workflow.now()
+        while True:
+            found = await self._evidence(request)
+            if found.verdict != "unknown":
+                return found
+            window = pace.reconcile_within_seconds if found.asked else pace.give_up_after_seconds
+            left = began + timedelta(seconds=window) - workflow.now()
             if left <= timedelta(0):
-                raise failure(ErrorCode.OUTCOME_UNKNOWN, "The answer to an attempt was lost, and no event tells of it")
-            await self._until(lambda: bool(self._events), min(left, EVIDENCE_SPACING))
-        return min((event.occurred_at for event in self._events.values()), default=workflow.now())
+                return found
+            await self._until(lambda: bool(self._events), min(left, timedelta(seconds=pace.evidence_every_seconds)))
 
-    async def _evidence(self, request: SendRequest) -> str:
-        found = await workflow.execute_activity_method(
-            TargetActivities.find_outcome,
-            FindOutcomeRequest(workspace_id=request.workspace_id, send_id=request.send_id),
-            start_to_close_timeout=OWN_TIMEOUT,
+    async def _evidence(self, request: SendRequest) -> FoundOutcome:
+        return await workflow.execute_activity_method(
+            OutcomeActivities.find_outcome,
+            FindOutcomeRequest(workspace_id=request.workspace_id, send_id=request.send_id, recipient=request.recipient),
+            start_to_close_timeout=CALL_TIMEOUT,
             retry_policy=OWN,
         )
-        return found.verdict
 
     # ── what becomes of it ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -44,7 +44,7 @@ def show_send(
         attributes.append(CAMPAIGN_ID.value_set(str(shadow.campaign_id)))
         lines.append(f"Iterable campaign {shadow.campaign_id}, template {shadow.template_id}")
     lines += [f"Next: {next_step}", *_table(events)]
-    workflow.upsert_search_attributes(attributes)
+    workflow.upsert_search_attributes(attributes)  # pyright: ignore[reportUnknownMemberType]
     workflow.set_current_details("\n\n".join(lines))
 
 
@@ -64,4 +64,4 @@ def show_shadow(request: ShadowRequest, shadow: Shadow | None) -> None:
     attributes = [WORKSPACE.value_set(request.workspace_id), FINGERPRINT.value_set(request.fingerprint)]
     if shadow is not None:
         attributes.append(CAMPAIGN_ID.value_set(str(shadow.campaign_id)))
-    workflow.upsert_search_attributes(attributes)
+    workflow.upsert_search_attributes(attributes)  # pyright: ignore[reportUnknownMemberType]

@@ -118,6 +118,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace_id", "fingerprint", name=op.f("pk_shadow")),
     )
     op.create_table(
+        "pace",
+        sa.Column("workspace_id", sa.String(length=64), nullable=False),
+        sa.Column("operation", sa.String(length=64), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace_id", "operation", name=op.f("pk_pace")),
+    )
+    op.create_table(
         "suppression",
         sa.Column("workspace_id", sa.String(length=64), nullable=False),
         sa.Column("recipient_hash", sa.String(length=64), nullable=False),
@@ -161,25 +168,17 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("attempt")
-    op.drop_table("webhook_token")
-    op.drop_table("template")
-    op.drop_table("suppression")
-    op.drop_table("shadow")
-    with op.batch_alter_table("send", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_send_workspace_id_message_id"))
-        batch_op.drop_index(batch_op.f("ix_send_workspace_id_campaign_id_recipient_hash"))
-
-    op.drop_table("send")
-    op.drop_table("secret")
-    with op.batch_alter_table("inbox", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_inbox_workspace_id_shard_id"))
-
-    op.drop_table("inbox")
-    with op.batch_alter_table("event", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_event_workspace_id_send_id"))
-        batch_op.drop_index(batch_op.f("ix_event_workspace_id_message_id"))
-        batch_op.drop_index(batch_op.f("ix_event_workspace_id_cursor"))
-
-    op.drop_table("event")
-    op.drop_table("connector")
+    for table in (
+        "attempt",
+        "webhook_token",
+        "template",
+        "suppression",
+        "pace",
+        "shadow",
+        "send",
+        "secret",
+        "inbox",
+        "event",
+        "connector",
+    ):
+        op.drop_table(table)

@@ -1,0 +1,1 @@
+"""The HTTP API of Iterable, one file for each resource."""

@@ -1,0 +1,164 @@
+"""`POST /webhooks/iterable/{workspace}`, while Temporal is away: intake must not need it."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from endpoint.app import create_app
+from endpoint.tokens import HEADER, new_token, token_hash
+from runtime.settings import Settings
+from store.store import Store
+
+PATH = "/webhooks/iterable/acme"
+EVENT = {
+    "email": "ann@example.com",
+    "eventName": "emailSend",
+    "dataFields": {"messageId": "m1", "createdAt": "2026-01-02 18:51:40 +00:00", "campaignId": 1},
+}
+
+
+@pytest.fixture
+async def token(store: Store) -> str:
+    fresh = new_token()
+    async with store.begin() as tx:
+        await tx.connectors.add_webhook_token("acme", token_hash(fresh))
+    return fresh
+
+
+@pytest.fixture
+async def http(store: Store) -> AsyncGenerator[httpx.AsyncClient]:
+    away = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
+    app = create_app(store, away, Settings(webhook_max_bytes=10_000, admin_token=SecretStr("admin")))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint") as client,
+    ):
+        yield client
+
+
+async def waiting(store: Store) -> int:
+    async with store.read() as tx:
+        return (await tx.inbox.counts("acme"))[0]
+
+
+async def test_what_was_answered_2xx_is_in_the_store(http: httpx.AsyncClient, store: Store, token: str) -> None:
+    answer = await http.post(PATH, json=EVENT, headers={HEADER: token})
+    assert (answer.status_code, answer.json()) == (200, {"accepted": 1})
+    assert await waiting(store) == 1
+
+
+async def test_events_that_come_together_are_all_kept(http: httpx.AsyncClient, store: Store, token: str) -> None:
+    events = [{**EVENT, "dataFields": {**EVENT["dataFields"], "messageId": f"m{n}"}} for n in range(100)]  # pyright: ignore
+    answers = await asyncio.gather(*(http.post(PATH, json=event, headers={HEADER: token}) for event in events))
+    assert {answer.status_code for answer in answers} == {200}
+    assert await waiting(store) == 100
+
+
+async def test_an_array_is_taken_and_the_same_occurrence_is_kept_once(
+    http: httpx.AsyncClient, store: Store, token: str
+) -> None:
+    other = {**EVENT, "eventName": "emailOpen"}
+    answer = await http.post(PATH, json=[EVENT, other, EVENT], headers={HEADER: token})
+    assert answer.status_code == 200
+    await http.post(PATH, json=EVENT, headers={HEADER: token})
+    assert await waiting(store) == 2
+
+
+async def test_unknown_workspace_and_wrong_token_look_the_same(http: httpx.AsyncClient, token: str) -> None:
+    answers = [
+        await http.post(PATH, json=EVENT, headers={HEADER: "wrong"}),
+        await http.post(PATH, json=EVENT),
+        await http.post("/webhooks/iterable/nobody", json=EVENT, headers={HEADER: token}),
+        await http.post("/webhooks/iterable/no%20body", json=EVENT, headers={HEADER: token}),
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.text for answer in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"null", 400),
+        (b'"text"', 400),
+        (b"[1]", 400),
+        (b'{"a":' * 2000, 400),
+        (b"\xff\xfe", 400),
+        (b"[" + b"{}," * 1000 + b"{}]", 400),
+        (b'{"x":"' + b"x" * 20_000 + b'"}', 413),
+        (b"{}", 200),  # an event without anything is kept and set aside later, with the reason
+        (b"[]", 200),
+    ],
+)
+async def test_bad_bodies_get_a_clear_status(http: httpx.AsyncClient, token: str, body: bytes, status: int) -> None:
+    answer = await http.post(PATH, content=body, headers={HEADER: token})
+    assert answer.status_code == status
+
+
+async def test_events_of_other_media_are_answered_and_counted_and_not_kept(
+    http: httpx.AsyncClient, store: Store, token: str
+) -> None:
+    answer = await http.post(PATH, json={**EVENT, "eventName": "pushSend"}, headers={HEADER: token})
+    assert answer.status_code == 200
+    assert await waiting(store) == 0
+    assert "connector_events_ignored_total 1.0" in (await http.get("/metrics")).text
+
+
+async def test_a_database_that_does_not_take_events_is_answered_503(
+    http: httpx.AsyncClient, store: Store, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await http.post(PATH, json=EVENT, headers={HEADER: token})
+    monkeypatch.setattr(store, "begin", _broken)
+    answer = await http.post(PATH, json={**EVENT, "eventName": "emailOpen"}, headers={HEADER: token})
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def _broken() -> Any:
+    raise OSError
+
+
+async def test_an_old_token_is_valid_until_it_expires(http: httpx.AsyncClient, store: Store, token: str) -> None:
+    second = new_token()
+    async with store.begin() as tx:
+        await tx.connectors.add_webhook_token("acme", token_hash(second))
+    for valid in (token, second):
+        assert (await http.post(PATH, json=EVENT, headers={HEADER: valid})).status_code == 200
+
+
+async def test_health_says_what_is_away(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/healthz")).status_code == 200
+    ready = await http.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json() == {"database": "ok", "temporal": "does not answer"}
+
+
+async def test_the_api_is_behind_the_admin_token(http: httpx.AsyncClient) -> None:
+    path = "/v1/workspaces/acme/sends/s1"
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic admin"}):
+        assert (await http.get(path, headers=headers)).status_code == 401
+    assert (await http.get(path, headers={"Authorization": "Bearer admin"})).status_code == 404
+
+
+async def test_a_template_is_put_and_named_by_its_content(http: httpx.AsyncClient) -> None:
+    headers = {"Authorization": "Bearer admin"}
+    template = {"template_id": "t", "name": "n", "subject": "s", "html": "<p>x</p>", "from_email": "a@b.test"}
+    first = await http.put("/v1/workspaces/acme/templates", json=template, headers=headers)
+    second = await http.put("/v1/workspaces/acme/templates", json=template, headers=headers)
+    assert first.status_code == 200
+    assert first.json() == second.json()
+    bad = await http.put("/v1/workspaces/acme/templates", json={**template, "html": ""}, headers=headers)
+    assert (bad.status_code, bad.json()["code"]) == (400, "template_invalid")
+
+
+@pytest.mark.parametrize("query", ["after=x", "after=-1", "limit=0", "limit=x"])
+async def test_a_timeline_refuses_a_cursor_that_is_none(http: httpx.AsyncClient, query: str) -> None:
+    answer = await http.get(f"/v1/workspaces/acme/timeline?{query}", headers={"Authorization": "Bearer admin"})
+    assert answer.status_code == 400
