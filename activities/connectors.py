@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from pydantic import SecretStr
 
@@ -30,18 +29,19 @@ class InForce:
 
 @dataclass
 class _Entry:
-    changed_at: datetime
     checked: float
+    opened_with: tuple[DataCenter, str]
     in_force: InForce
 
 
 class InstalledConnectors:
-    """Hands out connectors by workspace, one client each, until the connector changes."""
+    """Hands out connectors by workspace, one client each, until its key changes."""
 
     def __init__(self, store: Store, make_client: ClientFactory) -> None:
         self._store = store
         self._make_client = make_client
         self._entries: dict[str, _Entry] = {}
+        self._retired: list[IterableClient] = []
         self._lock = asyncio.Lock()
 
     async def get(self, workspace_id: str) -> InForce:
@@ -57,17 +57,21 @@ class InstalledConnectors:
             row = await tx.connectors.get(workspace_id)
         if row is None or row.state in _NOT_INSTALLED or row.api_key is None:
             raise ConnectorError(ErrorCode.CONNECTOR_NOT_INSTALLED, "This workspace has no connector in force")
+        wanted = (row.settings.data_center, row.api_key.get_secret_value())
         entry = self._entries.get(workspace_id)
-        if entry is None or entry.changed_at != row.changed_at:
-            # The old client is not closed: a call may be under way on it. Its idle connections expire by themselves.
+        if entry is not None and entry.opened_with == wanted:
+            client = entry.in_force.iterable
+        else:
+            if entry is not None:  # a call may be under way on it, so it is closed with the process
+                self._retired.append(entry.in_force.iterable)
             client = self._make_client(row.settings.data_center, row.api_key)
-            entry = _Entry(row.changed_at, 0.0, InForce(row.settings, client))
-            self._entries[workspace_id] = entry
-        entry.checked = time.monotonic()
-        return entry.in_force
+        in_force = InForce(row.settings, client)
+        self._entries[workspace_id] = _Entry(time.monotonic(), wanted, in_force)
+        return in_force
 
     async def close(self) -> None:
-        """Closes the clients in use. Call once no activity runs."""
-        for entry in self._entries.values():
-            await entry.in_force.iterable.aclose()
+        """Closes all clients. Call once no activity runs."""
+        for client in [*self._retired, *(entry.in_force.iterable for entry in self._entries.values())]:
+            await client.aclose()
         self._entries.clear()
+        self._retired.clear()

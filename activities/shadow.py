@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _BEAT_SECONDS = 5.0
 _POLL_SECONDS = 1.0
+_POLLS_AFTER_REFUSAL = 5
 _LISTING_LAG = timedelta(seconds=30)
 """How long a campaign may exist before Iterable's lists show it. Unknown for lists; 30 s is what Iterable's own client
 allows for a campaign to become usable after its creation."""
@@ -188,6 +189,7 @@ async def _usable(connector: InForce, campaign_id: int) -> bool:
 async def _run_campaign(connector: InForce, campaign_id: int) -> None:
     """Activates and polls until Running: state changes are asynchronous, and a fresh campaign may not be found yet."""
     asked = False
+    polls_left = _POLLS_AFTER_REFUSAL
     while True:
         try:
             campaign = await connector.iterable.campaigns.get(campaign_id)
@@ -202,6 +204,10 @@ async def _run_campaign(connector: InForce, campaign_id: int) -> None:
                 await connector.iterable.campaigns.activate(campaign_id)
                 asked = True
         except ForbiddenByProject:
+            polls_left -= 1
+            if polls_left > 0:  # somebody may just have pressed Activate
+                await asyncio.sleep(_POLL_SECONDS)
+                continue
             refused = ConnectorError(
                 ErrorCode.ACTIVATION_REQUIRED,
                 f"Iterable does not allow this project to activate campaign {campaign_id} through the API",

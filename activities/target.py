@@ -42,11 +42,12 @@ class TargetActivities:
         with structlog.contextvars.bound_contextvars(workspace=request.workspace_id, send=request.send_id):
             with failures():
                 connector = await self._connectors.get(request.workspace_id)
+            email = _email(request, connector.settings)
             begun = await self._begin(request)
             if isinstance(begun, TargetOutcome):
                 return begun
             try:
-                await connector.iterable.email.target(_email(request, connector.settings))
+                await connector.iterable.email.target(email)
             except NotTaken as error:
                 return await self._not_taken(request, begun, error, connector.settings)
             except OutcomeUnknown as error:

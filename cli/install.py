@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from pydantic import SecretStr
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from contracts.connector import ConnectorSettings, ConnectorStatus, InstallRequest
 from contracts.errors import ErrorCode
 from contracts.names import INSTALL_WORKFLOW, connector_workflow_id
 from endpoint.tokens import new_token, token_hash
+from runtime.temporal import update_with_start
 from store.store import Store
 
 
@@ -46,16 +46,16 @@ async def install(
     """
     async with store.begin() as tx:
         await tx.connectors.offer(workspace_id, settings, api_key)
-    start = WithStartWorkflowOperation(
-        INSTALL_WORKFLOW,
-        InstallRequest(workspace_id=workspace_id),
-        id=connector_workflow_id(workspace_id),
-        task_queue=task_queue,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-    )
     try:
-        status = await temporal.execute_update_with_start_workflow(
-            "configure", settings, start_workflow_operation=start, result_type=ConnectorStatus
+        status = await update_with_start(
+            temporal,
+            INSTALL_WORKFLOW,
+            InstallRequest(workspace_id=workspace_id),
+            id_=connector_workflow_id(workspace_id),
+            task_queue=task_queue,
+            update="configure",
+            args=[settings],
+            result_type=ConnectorStatus,
         )
     except WorkflowUpdateFailedError as error:
         cause = error.cause

@@ -168,7 +168,9 @@ def uninstall(workspace: Workspace) -> None:
         async with connected() as c:
             handle = c.temporal.get_workflow_handle(connector_workflow_id(workspace))
             try:
-                status = await handle.execute_update("uninstall", result_type=ConnectorStatus)
+                status: ConnectorStatus = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                    "uninstall", result_type=ConnectorStatus
+                )
             except RPCError as error:
                 if error.status is RPCStatusCode.NOT_FOUND:
                     stop(NOT_FOUND, f"workspace {workspace!r} has no connector")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import orjson
 from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode
 
 from contracts.connector import ConnectorSettings, ConnectorStatus, InstallRequest
 from contracts.event import TimelinePage
@@ -18,7 +19,11 @@ _TAKEN: tuple[type[BaseModel], ...] = (SendResult, CancelAnswer, TimelinePage, C
 def generate() -> dict[Path, bytes]:
     """Path → content of every schema file."""
     found: dict[Path, bytes] = {}
-    for models, mode in ((_GIVEN, "validation"), (_TAKEN, "serialization")):
+    sides: tuple[tuple[tuple[type[BaseModel], ...], JsonSchemaMode], ...] = (
+        (_GIVEN, "validation"),
+        (_TAKEN, "serialization"),
+    )
+    for models, mode in sides:
         for model in models:
             schema = model.model_json_schema(mode=mode)
             found[FOLDER / f"{model.__name__}.json"] = orjson.dumps(schema, option=orjson.OPT_INDENT_2) + b"\n"

@@ -1,10 +1,11 @@
 """Starting a send as GenieOS does."""
 
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from contracts.names import SEND_WORKFLOW, send_workflow_id
 from contracts.send import SendRequest, SendResult
+from runtime.temporal import update_with_start
 
 
 async def start_send(temporal: Client, task_queue: str, request: SendRequest) -> WorkflowHandle[None, SendResult]:
@@ -25,15 +26,13 @@ async def send_accepted(temporal: Client, task_queue: str, request: SendRequest)
 
     Raises `WorkflowUpdateFailedError`, whose cause has an error code as its type.
     """
-    start = WithStartWorkflowOperation(
+    return await update_with_start(
+        temporal,
         SEND_WORKFLOW,
         request,
-        id=send_workflow_id(request.workspace_id, request.send_id),
+        id_=send_workflow_id(request.workspace_id, request.send_id),
         task_queue=task_queue,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        update="accepted",
         result_type=SendResult,
-    )
-    return await temporal.execute_update_with_start_workflow(
-        "accepted", start_workflow_operation=start, result_type=SendResult
+        reuse=WorkflowIDReusePolicy.REJECT_DUPLICATE,
     )

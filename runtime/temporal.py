@@ -1,14 +1,20 @@
 """The Temporal connection: address, namespace, TLS and keys are the SDK's own environment configuration."""
 
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.client import Client
+from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.attributes import SEARCH_ATTRIBUTES
+
+T = TypeVar("T")
 
 DEFAULT_ADDRESS = "localhost:7233"
 
@@ -41,3 +47,32 @@ async def add_search_attributes(client: Client, names: list[str]) -> None:
     except RPCError as error:
         if error.status is not RPCStatusCode.ALREADY_EXISTS:  # another worker may have been first
             raise
+
+
+async def update_with_start(
+    client: Client,
+    workflow: str,
+    request: Any,
+    *,
+    id_: str,
+    task_queue: str,
+    update: str,
+    result_type: type[T],
+    args: Sequence[Any] = (),
+    reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+) -> T:
+    """Starts a run, or finds the open one, and waits for an update of it: one round trip.
+
+    Raises `WorkflowUpdateFailedError`, whose cause has an error code as its type, and `WorkflowAlreadyStartedError`.
+    """
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        workflow,
+        request,
+        id=id_,
+        task_queue=task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=reuse,
+    )
+    return await client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+        update, args=args, start_workflow_operation=start, result_type=result_type
+    )

@@ -4,7 +4,7 @@ It asks for no key: the sandbox is a local tool.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from sandbox import pages
 from sandbox.api.campaigns import start
+from sandbox.api.serving import OPERATIONS
 from sandbox.channels import Channel, ChannelType, FrequencyCap, MessageMedium
 from sandbox.events import EVENT_NAMES, message_block, skip_fields
 from sandbox.faults import Fault, FaultSpec
@@ -165,6 +166,11 @@ async def _remove_project(world: World, request: Request) -> Response:
 
 
 def _settings(settings: ProjectSettings, changes: dict[str, Any]) -> ProjectSettings:
+    limits = changes.get("rate_limits")
+    if isinstance(limits, dict):
+        unknown = sorted(set(cast("dict[str, Any]", limits)) - {operation.name for operation in OPERATIONS})
+        if unknown:
+            raise bad_params(f"rate_limits names no endpoint: {', '.join(unknown)}")
     try:
         return settings.patched(changes)
     except ValidationError as error:
@@ -415,7 +421,7 @@ async def _object(request: Request) -> dict[str, Any]:
         raise bad_params("The body is not JSON") from None
     if not isinstance(body, dict):
         raise bad_params("The body is not an object")
-    return body
+    return cast("dict[str, Any]", body)
 
 
 def _refusal(error: ValidationError) -> ApiError:

@@ -1,31 +1,20 @@
 """The connection below a request: cutting it, or leaving it hanging, as a network does.
 
-uvicorn hides the transport from the application; `SandboxProtocol` puts it into the scope. Without one (a test that
-calls the application through `httpx.ASGITransport`) the exception is raised that httpx would raise over a network.
+Without one (a test that calls the application through `httpx.ASGITransport`) the exception is raised that httpx would
+raise over a network.
 """
 
 import asyncio
 import contextlib
 import socket
 import struct
-from typing import cast
 
 import httpx
 from starlette.requests import Request
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_TRANSPORT = "sandbox.transport"
 # A client that waits longer than this has no timeout of its own.
 LONGEST_HANG_SECONDS = 600.0
-
-
-class SandboxProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with the transport in the scope."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        cast("dict[str, object]", self.scope)[_TRANSPORT] = self.transport
 
 
 async def reset(request: Request) -> Response:
@@ -38,9 +27,9 @@ async def reset(request: Request) -> Response:
     with contextlib.suppress(OSError):
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
-    # uvicorn learns of the loss in the next turn of the loop; an answer given after that goes nowhere, quietly.
-    while not await request.is_disconnected():
-        await asyncio.sleep(0)
+    # An answer given after uvicorn learnt of the loss goes nowhere, quietly.
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
     return Response(status_code=500)
 
 
@@ -56,5 +45,23 @@ async def hang(request: Request, seconds: float | None) -> Response:
     return await reset(request)
 
 
+def give_up(request: Request) -> Response | None:
+    """Cuts the connection of a request that uvicorn cancelled because it shuts down.
+
+    None where there is no connection: then it was the caller that cancelled, and that must reach it.
+    """
+    transport = _transport(request)
+    if transport is None:
+        return None
+    transport.abort()
+    return Response(status_code=503)
+
+
 def _transport(request: Request) -> asyncio.Transport | None:
-    return request.scope.get(_TRANSPORT)
+    """uvicorn hides the transport from the application; the object that `receive` is a method of knows it.
+
+    So it works however uvicorn serves the application, with either of its HTTP implementations.
+    """
+    cycle = getattr(request.receive, "__self__", None)
+    transport = getattr(cycle, "transport", None)
+    return transport if hasattr(transport, "abort") else None

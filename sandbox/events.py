@@ -55,7 +55,7 @@ class Event:
         result = self.flat()
         del result["eventType"]
         if self.transactional_data is not None and self.name in {"emailSend", "emailSendSkip"}:
-            result["transactionalData"] = orjson.dumps(self.transactional_data).decode()
+            result["transactionalData"] = orjson.dumps(cut(self.transactional_data)).decode()
         return result
 
 
@@ -199,7 +199,7 @@ def subscribe_fields(
 
 
 def cut(data: Mapping[str, Any]) -> dict[str, Any]:
-    """At most 12,000 characters in total (Iterable help centre). How it cuts is unknown: here, whole fields, in order."""
+    """At most 12,000 characters in total (Iterable help centre). How is unknown: here, whole fields go, in order."""
     kept: dict[str, Any] = {}
     room = TRANSACTIONAL_DATA_CHARACTERS - len("{}")
     for name, value in data.items():

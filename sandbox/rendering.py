@@ -169,6 +169,21 @@ def _join(items: Any = None, separator: Any = ", ") -> str:
     return _text(separator).join(_text(item) for item in cast("list[Any]", items)) if isinstance(items, list) else ""
 
 
+def _on_text(change: Callable[[str], str]) -> Callable[..., str]:
+    def changed(value: Any = None) -> str:
+        return change(_text(value))
+
+    return changed
+
+
+def _capitalize_first(value: str) -> str:
+    return value[:1].upper() + value[1:]
+
+
+def _replace(value: Any = None, old: Any = "", new: Any = "") -> str:
+    return _text(value).replace(_text(old), _text(new))
+
+
 def _default_if_empty(value: Any = None, fallback: Any = "") -> str:
     return _text(fallback) if value in (None, "", [], {}) else _text(value)
 
@@ -184,13 +199,13 @@ _BLOCKS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 }
 _INLINES: Final[dict[str, Callable[..., str]]] = {
     "defaultIfEmpty": _default_if_empty,
-    "capitalize": lambda value=None: _text(value).title(),
-    "capitalizeFirst": lambda value=None: _text(value)[:1].upper() + _text(value)[1:],
-    "upper": lambda value=None: _text(value).upper(),
-    "lower": lambda value=None: _text(value).lower(),
+    "capitalize": _on_text(str.title),
+    "capitalizeFirst": _on_text(_capitalize_first),
+    "upper": _on_text(str.upper),
+    "lower": _on_text(str.lower),
     "join": _join,
-    "urlEncode": lambda value=None: quote_plus(_text(value)),
-    "replace": lambda value=None, old="", new="": _text(value).replace(_text(old), _text(new)),
+    "urlEncode": _on_text(quote_plus),
+    "replace": _replace,
     # The library's own warns, which is not what a rendering service should do with a stranger's template.
     "log": lambda *_: "",
 }
@@ -199,8 +214,8 @@ _KNOWN: Final = {*HELPERS, "else"}
 
 
 def _environment(as_html: bool, brackets: bool) -> HandlebarsEnvironment:
-    delimiters = {"open_delim": "[[", "close_delim": "]]"} if brackets else {}
-    environment = HandlebarsEnvironment(auto_escape=as_html, **delimiters)
+    opening, closing = ("[[", "]]") if brackets else ("{{", "}}")
+    environment = HandlebarsEnvironment(auto_escape=as_html, open_delim=opening, close_delim=closing)
     for name, test in _BLOCKS.items():
         environment.register_helper(name, _block(test))
     for name, change in _INLINES.items():

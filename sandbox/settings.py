@@ -18,7 +18,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 class _Settings(BaseModel):
     # A misspelt setting must not be lost: it would look like a sandbox that ignores what it is told.
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class Lags(_Settings):
@@ -74,48 +74,53 @@ class ProjectSettings(_Settings):
     """Everything about a project that a test may want otherwise."""
 
     lags: Lags = Lags()
+    """Seconds until a write can be read."""
     delivery: Delivery = Delivery()
+    """How badly webhooks behave."""
     webhook_retries: Retries = Retries()
+    """Unknown: how often and how spaced Iterable retries a webhook."""
 
-    # By "POST /api/email/target"; replaces the documented limit, null lifts it.
     rate_limits: dict[str, RateRules] = {}
-    # Unknown: whether Iterable always sends it.
+    """By "POST /api/email/target"; replaces the documented limit, null lifts it."""
     retry_after_header: bool = True
+    """Unknown: whether Iterable always sends it."""
 
-    # Off until Iterable switches it on for a project: the two activation endpoints answer 403.
     activation_enabled: bool = True
-    # Unknown: whether a Finished campaign can be activated again.
+    """Off until Iterable switches it on for a project: the two activation endpoints answer 403."""
     reactivation_enabled: bool = True
-    # Off until Iterable switches it on: /api/subscriptions answers 404.
+    """Unknown: whether a Finished campaign can be activated again."""
     subscriptions_api_enabled: bool = True
-    # Unknown: whether a campaign's copy of a template keeps the clientTemplateId (and is then rewritten by upserts).
+    """Off until Iterable switches it on: /api/subscriptions answers 404."""
     copy_keeps_client_template_id: bool = True
-    # Unknown: whether email/target creates an email-only recipient in a hybrid project.
+    """Unknown: whether a campaign's copy keeps the clientTemplateId (and is then rewritten by upserts)."""
     hybrid_target_creates_users: bool = True
-    # Unknown: what email/target says of a campaign that is not Running.
+    """Unknown: whether email/target creates an email-only recipient in a hybrid project."""
     inactive_campaign: Literal["skip", "refuse"] = "skip"
-    # Unknown: where an unauthorised fromEmail shows; entries are addresses or "@domain".
+    """Unknown: what email/target says of a campaign that is not Running."""
     unauthorised_sender: Literal["off", "upsert", "skip"] = "off"
+    """Unknown: where an unauthorised fromEmail shows."""
     authorised_senders: list[str] = []
-    # Unknown: the reason under which a send to an unsubscribed user is skipped.
+    """Addresses, or "@domain" for all of a domain."""
     unsubscribed_skip_reason: str = "SuppressedByMessageService"
-    # Unknown: whether transactional mail to a hard-bounced address is skipped; Iterable documents marketing channels.
+    """Unknown: the reason under which a send to an unsubscribed user is skipped."""
     hard_bounce_skips_transactional: bool = False
-    # Unknown: email is expected to answer as other media do.
+    """Unknown: whether transactional mail to a hard-bounced address is skipped. Documented: marketing channels."""
     target_answers_scheduled_message_id: bool = True
-    # Unknown: where email/target's metadata comes back.
+    """Unknown: email is expected to answer as other media do."""
     metadata_place: Literal["none", "dataFields", "top"] = "none"
-    # Unknown: the older documented example of emailSendSkip has five fields only.
+    """Unknown: where email/target's metadata comes back."""
     skip_webhook_carries_message: bool = False
-    # Unknown: whether events/{email} carries transactionalData; exports do, as a JSON string.
+    """Unknown: the older documented example of emailSendSkip has five fields only."""
     events_carry_transactional_data: bool = False
-    # Unknown: the article's format line and its example differ.
+    """Unknown: whether events/{email} carries transactionalData; exports do, as a JSON string."""
     basic_auth_sends_scheme: bool = True
-    # Recordings up to 2022 echo the body and all headers, Api-Key among them, in the msg of a BadJsonBody.
+    """Unknown: the article's format line and its example differ."""
     bad_json_echoes_request: bool = False
-    # Drops unknown profile fields where false and the request does not say otherwise.
+    """Recordings up to 2022 echo the body and all headers, Api-Key among them, in the msg of a BadJsonBody."""
     create_new_fields: bool = True
+    """Drops unknown profile fields where false and the request does not say otherwise."""
     unique_profile_fields: Annotated[int, Field(ge=1)] = 1_000
+    """Beyond it: UniqueFieldsLimitExceeded."""
 
     def patched(self, changes: dict[str, Any]) -> "ProjectSettings":
         """A copy with the given fields changed; objects are merged."""
@@ -138,10 +143,8 @@ class SandboxSettings:
     """Of the whole sandbox. The `kept` numbers bound its memory; the oldest goes first."""
 
     clock: Clock = field(default_factory=SystemClock)
-    # Ids and keys come from it, so that two runs give the same ones.
-    seed: int = 1
-    # None: from the operating system, so that keys of two sandboxes differ.
-    key_seed: int | None = None
+    # Message ids and keys come from it: two runs with the same seed give the same ones. None: no two are alike.
+    seed: int | None = None
     messages_kept: int = 200_000
     # Rendered HTML and text; a message without them still shows everything else.
     bodies_kept: int = 5_000

@@ -40,9 +40,8 @@ class World:
     def __init__(self, settings: SandboxSettings) -> None:
         self.settings = settings
         self.clock = settings.clock
-        self.rng = Random(settings.seed)  # noqa: S311 - repeatable by design
-        key_rng = Random(settings.key_seed)  # noqa: S311 - the keys open nothing but this sandbox
-        self.keys = KeyRing(key_rng)
+        self.rng = Random(settings.seed)  # noqa: S311 - repeatable by design; the keys open nothing but this sandbox
+        self.keys = KeyRing(self.rng)
         self.faults = Faults()
         self.outbox = Outbox(settings.messages_kept, settings.bodies_kept)
         self.projects: dict[int, Project] = {}

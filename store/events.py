@@ -83,11 +83,13 @@ class Events(SealingRepository):
         for start in range(0, len(message_ids), IN_BATCH):
             found |= set(
                 await self._connection.scalars(
-                    select(event.c.message_id.distinct()).where(
+                    select(event.c.message_id)
+                    .where(
                         event.c.workspace_id == workspace_id,
                         event.c.message_id.in_(message_ids[start : start + IN_BATCH]),
                         event.c.send_id.is_not(None),
                     )
+                    .distinct()
                 )
             )
         return found

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, override
+from typing import Any
 
 import httpx
 import uvicorn
@@ -53,7 +53,6 @@ class _Server(uvicorn.Server):
     """A server that leaves this process's signals alone."""
 
     @contextlib.contextmanager
-    @override
     def capture_signals(self) -> Iterator[None]:
         yield
 
@@ -61,7 +60,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def served(app: Starlette, **options: Any) -> AsyncGenerator[str]:
     """The app on a real port; its base URL."""
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio switches Nagle's delay off only where it says TCP
     listener.bind(("127.0.0.1", 0))
     server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, **options))
     task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -170,7 +169,9 @@ class Stage:
             "settle_for_seconds": 1,
             "confirm_within_seconds": 15,
             "profile_wait_seconds": 1,
-            "reconcile_within_seconds": 5,
+            "reconcile_within_seconds": 10,
+            "evidence_every_seconds": 1,
+            "evidence_after_seconds": 2,
             "give_up_after_seconds": 60,
             **(settings or {}),
         }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -134,7 +134,9 @@ def parse(model: type[B], call: Call) -> B:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        problems = {_place(one["loc"]): [_complaint(_WORDS.get(one["type"], "error.invalid"))] for one in error.errors()}
+        problems = {
+            _place(one["loc"]): [_complaint(_WORDS.get(one["type"], "error.invalid"))] for one in error.errors()
+        }
         raise bad_json(call, problems) from None
 
 
@@ -165,4 +167,4 @@ def bad_json(call: Call, problems: dict[str, Any]) -> ApiError:
     if call.project.settings.bad_json_echoes_request:
         headers = dict(call.request.headers)
         msg = f"Invalid JSON body: {call.raw.decode(errors='replace')} headers: {headers}"
-    return ApiError(400, "BadJsonBody", msg, cast("dict[str, Any]", problems))
+    return ApiError(400, "BadJsonBody", msg, problems)

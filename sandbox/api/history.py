@@ -16,9 +16,33 @@ _MOST_EVENTS: Final = 200
 _MOST_MESSAGES: Final = 1_000
 # Data types that exist at Iterable and have nothing to do with email; their export is empty here.
 _OTHER_TYPES: Final = frozenset(
-    "pushSend pushOpen pushUninstall pushBounce pushSendSkip inAppSend inAppOpen inAppClick inAppClose inAppDelete "
-    "inAppDelivery inAppSendSkip inAppRecall inboxSession inboxMessageImpression smsSend smsBounce smsClick "
-    "smsReceived smsSendSkip webPushSend webPushClick webPushSendSkip purchase customEvent".split()
+    [
+        "pushSend",
+        "pushOpen",
+        "pushUninstall",
+        "pushBounce",
+        "pushSendSkip",
+        "inAppSend",
+        "inAppOpen",
+        "inAppClick",
+        "inAppClose",
+        "inAppDelete",
+        "inAppDelivery",
+        "inAppSendSkip",
+        "inAppRecall",
+        "inboxSession",
+        "inboxMessageImpression",
+        "smsSend",
+        "smsBounce",
+        "smsClick",
+        "smsReceived",
+        "smsSendSkip",
+        "webPushSend",
+        "webPushClick",
+        "webPushSendSkip",
+        "purchase",
+        "customEvent",
+    ]
 )
 
 

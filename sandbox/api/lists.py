@@ -10,8 +10,7 @@ from sandbox.api.users import Person, UserUpdate, creates_fields, unknown, write
 from sandbox.lists import MailingList
 from sandbox.subscribing import Change, apply
 from sandbox.users import User
-from sandbox.wire import answer, bad_params, check_email, envelope, text
-from sandbox.wire import ApiError
+from sandbox.wire import ApiError, answer, bad_params, check_email, envelope, text
 
 
 class Create(Body):

@@ -34,6 +34,8 @@ def _sorted(items: list[T], sort: str, keys: Mapping[str, Callable[[T], Any]]) -
 
 
 def _url(call: Call, number: int, size: int) -> str:
-    others = [(name, value) for name, value in call.request.query_params.multi_items() if name not in {"page", "pageSize"}]
+    others = [
+        (name, value) for name, value in call.request.query_params.multi_items() if name not in {"page", "pageSize"}
+    ]
     path = call.operation.partition(" ")[2]
     return f"{path}?{urlencode([*others, ('page', number), ('pageSize', size)])}"

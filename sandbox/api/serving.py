@@ -1,5 +1,6 @@
 """How every request to the API is served: key, faults, limit, answer."""
 
+import asyncio
 import time
 from itertools import groupby
 from typing import Final
@@ -10,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from sandbox.api import campaigns, channels, email, history, lists, subscriptions, templates, users, webhooks
 from sandbox.api.call import Call, Operation
-from sandbox.connection import hang, reset
+from sandbox.connection import give_up, hang, reset
 from sandbox.faults import Fault
 from sandbox.keys import KIND_NAMES, Grant
 from sandbox.project import DataCenter, Project
@@ -55,7 +56,13 @@ def _route(world: World, center: DataCenter, path: str, operations: dict[str, Op
         operation = operations.get(request.method)
         if operation is None:
             return not_a_path()
-        return await _serve(world, center, operation, request)
+        try:
+            return await _serve(world, center, operation, request)
+        except asyncio.CancelledError:
+            response = give_up(request)
+            if response is None:
+                raise
+            return response
 
     pattern = path
     for name in _OPEN_PARAMETERS:

@@ -62,7 +62,7 @@ def update(call: Call, body: Update) -> Response:
         call.profile_lag,
         field_limit=call.project.settings.unique_profile_fields,
     )
-    return envelope("New fields created: []")
+    return envelope("User updated")
 
 
 def bulk_update(call: Call) -> Response:

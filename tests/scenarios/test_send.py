@@ -273,14 +273,44 @@ async def test_a_target_whose_answer_was_lost_is_not_repeated(project: Project, 
     assert (await project.counts())["messages"] == 2
 
 
-async def test_an_outcome_that_stays_unknown_says_so(the_stage: Stage) -> None:
-    project = await the_stage.new_project(settings={"reconcile_within_seconds": 2})
+@pytest.mark.parametrize("kind", ["error_before", "reset_before"])
+async def test_a_target_that_provably_did_not_happen_is_sent_again(project: Project, kind: str) -> None:
     await outcome(project, project.request("first@example.com"))
+    await project.fault("/api/email/target", kind, count=1)
+    result = await outcome(project, project.request())
+    assert result.status is SendStatus.SENT
+    assert (await project.counts())["messages"] == 2
+
+
+async def test_a_lost_answer_is_found_in_iterables_records_where_webhooks_are_lost_too(the_stage: Stage) -> None:
+    project = await the_stage.new_project(settings={"confirm_within_seconds": 2})
     await project.deliver(drop=1.0)
+    await outcome(project, project.request("first@example.com"))
+    await project.fault("/api/email/target", "error_after", count=1)
+    result = await outcome(project, project.request())
+    assert result.status is SendStatus.UNCONFIRMED  # Iterable has it, and no webhook told what became of it
+    assert (await project.counts())["messages"] == 2
+
+
+@pytest.mark.parametrize(
+    ("stream", "messages"), [("marketing", 1), ("transactional", 2)]
+)  # the defaults: rather never than twice, rather twice than never
+async def test_what_stays_unknown_ends_by_the_policy_of_its_stream(
+    the_stage: Stage, stream: str, messages: int
+) -> None:
+    project = await the_stage.new_project(
+        settings={"reconcile_within_seconds": 3, "evidence_after_seconds": 60, "confirm_within_seconds": 2}
+    )
+    await project.deliver(drop=1.0)
+    await outcome(project, project.request("first@example.com", stream=stream))
     await project.fault("/api/email/target", "error_before", count=1)
-    error = await failure(project, project.request())
-    assert error.type == ErrorCode.OUTCOME_UNKNOWN
-    assert (await project.counts())["messages"] == 1
+    request = project.request("second@example.com", stream=stream)
+    if stream == "marketing":
+        error = await failure(project, request)
+        assert error.type == ErrorCode.OUTCOME_UNKNOWN
+    else:
+        assert (await outcome(project, request)).status is SendStatus.UNCONFIRMED
+    assert (await project.counts())["messages"] == messages
 
 
 async def test_what_certainly_did_not_reach_iterable_is_tried_again(project: Project) -> None:
