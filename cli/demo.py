@@ -53,7 +53,7 @@ async def demo(*, keep: bool) -> None:
         results |= await _follow(development, [second])
         after = await _counts(development, workspace)
 
-        _summary(development, [*followed, second], results)
+        _summary([*followed, second], results)
         _check(results, before, after)
         say(
             f"\nIterable has {after['templates_written']} template and {after['campaigns']} campaign for "
@@ -118,7 +118,7 @@ async def _counts(development: Development, workspace: Workspace) -> dict[str, i
     return answer.raise_for_status().json()
 
 
-def _summary(development: Development, followed: list[_Followed], results: dict[str, SendResult]) -> None:
+def _summary(followed: list[_Followed], results: dict[str, SendResult]) -> None:
     out.print()
     for one in followed:
         table(
@@ -128,7 +128,7 @@ def _summary(development: Development, followed: list[_Followed], results: dict[
         )
     table(
         "Summary",
-        ("send", "status", "reason", "template", "campaign", "run"),
+        ("send", "status", "reason", "template", "campaign"),
         [
             (
                 one.request.send_id,
@@ -136,7 +136,6 @@ def _summary(development: Development, followed: list[_Followed], results: dict[
                 result.reason or "",
                 str(result.template_id),
                 str(result.campaign_id),
-                development.addresses.run_url(one.handle.id, one.handle.result_run_id or ""),
             )
             for one in followed
             for result in [results[one.request.send_id]]

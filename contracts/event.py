@@ -61,6 +61,18 @@ _RANK = {
     EventKind.BOUNCED: 4,
     EventKind.COMPLAINED: 5,
 }
+_LIFE = (
+    EventKind.SKIPPED,
+    EventKind.SENT,
+    EventKind.DELIVERED,
+    EventKind.OPENED,
+    EventKind.CLICKED,
+    EventKind.BOUNCED,
+    EventKind.COMPLAINED,
+    EventKind.UNSUBSCRIBED,
+    EventKind.RESUBSCRIBED,
+)
+"""The order of a message's life, for events of the same second."""
 SETTLING = frozenset({EventKind.SKIPPED, EventKind.BOUNCED, EventKind.COMPLAINED})
 """After one of these nothing more is to be expected of a send."""
 
@@ -69,7 +81,7 @@ def in_order(events: list[Event]) -> list[Event]:
     """Each occurrence once, in order of occurrence; ties (Iterable reports whole seconds) by the order of a message's
     life, then by id, so that every arrival order gives the same list."""
     once = {event.event_id: event for event in events}
-    return sorted(once.values(), key=lambda e: (e.occurred_at, _RANK.get(e.kind, 9), e.event_id))
+    return sorted(once.values(), key=lambda e: (e.occurred_at, _LIFE.index(e.kind), e.event_id))
 
 
 def decisive(events: list[Event]) -> Event | None:

@@ -134,10 +134,18 @@ class Stack:
 
     async def kill(self, name: str) -> None:
         """SIGKILL to the child and its group, as a crash would have it. `watch` does not report it."""
+        self.signal(name, signal.SIGKILL)
+        await self.wait(name)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Sends a signal to a child and its group. `watch` does not report an end that follows."""
         child = self._children[name]
         child.is_expected_to_end = True
-        child.signal_group(signal.SIGKILL)
-        await child.ended
+        child.signal_group(number)
+
+    async def wait(self, name: str) -> int:
+        """Waits until a child has ended; its exit code, negative for a signal."""
+        return await asyncio.shield(self._children[name].ended)
 
     async def stop(self, name: str) -> None:
         """Ends one child politely."""

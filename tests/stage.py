@@ -1,4 +1,4 @@
-"""A stage for whole stories: a real Temporal server, the sandbox and the endpoint on real ports, workers in this process.
+"""A stage for whole stories: a real Temporal server, sandbox and endpoint on real ports, workers in this process.
 
 What a story needs to see is at hand: the sandbox's outbox and counts (the judge), the store, a Temporal client.
 """

@@ -99,6 +99,8 @@ def test_other_skip_reasons_are_kept_as_they_are_written() -> None:
     assert fate_of("skip-SomethingNew@x.test").skip_reason == "SomethingNew"
 
 
-@pytest.mark.parametrize("email", ["ann@example.com", "skip-@x.test", "opening@x.test", "bounce-@x.test", "x+open@x.test"])
+@pytest.mark.parametrize(
+    "email", ["ann@example.com", "skip-@x.test", "opening@x.test", "bounce-@x.test", "x+open@x.test"]
+)
 def test_other_addresses_are_plainly_sent(email: str) -> None:
     assert fate_of(email) == SENT

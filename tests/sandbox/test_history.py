@@ -105,7 +105,9 @@ async def test_an_export_covers_the_span_that_was_asked_for(sandbox: Sandbox, pr
               ("Today", "Yesterday", "BeforeToday", "All")}  # fmt: skip
     assert counts == {"Today": 0, "Yesterday": 1, "BeforeToday": 1, "All": 1}
     assert len(await lines(project, dataTypeName="emailSend", startDateTime=sent_at)) == 1
-    assert await lines(project, dataTypeName="emailSend", startDateTime="2020-01-01 00:00:00", endDateTime=sent_at) == []
+    assert (
+        await lines(project, dataTypeName="emailSend", startDateTime="2020-01-01 00:00:00", endDateTime=sent_at) == []
+    )
     assert await lines(project, dataTypeName="smsSend") == []
     assert [one["email"] for one in await lines(project, dataTypeName="user", range="All")] == ["ann@example.com"]
     wrong = await project.call("GET", "/api/export/data.json", query={"dataTypeName": "weather"}, checked=False)

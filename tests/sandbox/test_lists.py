@@ -42,9 +42,7 @@ async def test_only_existing_people_if_asked(project: Project) -> None:
     assert answer["failedUpdates"]["notFoundEmails"] == ["new@example.com"]
 
 
-async def test_leaving_a_list_is_no_opt_out_unless_the_channel_goes_with_it(
-    sandbox: Sandbox, project: Project
-) -> None:
+async def test_leaving_a_list_is_no_opt_out_unless_the_channel_goes_with_it(sandbox: Sandbox, project: Project) -> None:
     await project.hook(events=["emailSubscribe", "emailUnSubscribe"])
     list_id = (await project.post("/api/lists", name="News"))["listId"]
     people = [{"email": "ann@example.com"}]

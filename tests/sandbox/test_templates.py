@@ -98,7 +98,9 @@ async def test_without_a_message_type_the_project_has_a_default(sandbox: Sandbox
 
 async def test_an_update_goes_by_id(sandbox: Sandbox, project: Project) -> None:
     template_id = await project.template("a")
-    await project.post("/api/templates/email/update", templateId=template_id, subject="New", campaignDataFields={"x": 1})
+    await project.post(
+        "/api/templates/email/update", templateId=template_id, subject="New", campaignDataFields={"x": 1}
+    )
     await sandbox.clock.advance(1)
     template = await project.get("/api/templates/email/get", templateId=template_id)
     assert (template["subject"], template["campaignDataFields"]) == ("New", {"x": 1})
@@ -139,9 +141,7 @@ async def test_a_preview_renders_the_html(sandbox: Sandbox, project: Project) ->
     template_id = await project.template("a", html=html)
     await sandbox.clock.advance(1)
     body = {"dataFields": {"name": "A & B", "items": [1, 2]}, "dataFeed": {"feed": "F"}}
-    answer = await project.call(
-        "POST", "/api/templates/email/preview", query={"templateId": template_id}, body=body
-    )
+    answer = await project.call("POST", "/api/templates/email/preview", query={"templateId": template_id}, body=body)
     assert answer.headers["Content-Type"].startswith("text/html")
     assert answer.text == "<p>A &amp; B A & B F<b>1</b><b>2</b></p>"
     empty = await project.call("POST", "/api/templates/email/preview", query={"templateId": template_id})

@@ -29,9 +29,7 @@ async def test_an_unknown_email_is_an_empty_object_and_an_unknown_user_id_a_400(
 
 async def test_objects_are_overwritten_unless_they_are_to_be_merged(sandbox: Sandbox, project: Project) -> None:
     for fields, merge in (({"a": {"x": 1}}, False), ({"a": {"y": 2}}, True), ({"b": 1}, False)):
-        await project.post(
-            "/api/users/update", email="ann@example.com", dataFields=fields, mergeNestedObjects=merge
-        )
+        await project.post("/api/users/update", email="ann@example.com", dataFields=fields, mergeNestedObjects=merge)
     await sandbox.clock.advance(1)
     fields = (await project.get("/api/users/ann@example.com"))["user"]["dataFields"]
     assert (fields["a"], fields["b"]) == ({"x": 1, "y": 2}, 1)
