@@ -1,6 +1,7 @@
 # Everything runs through these targets, here and in CI. Each prepares .venv itself where it is missing or stale.
 PYTHON ?= python3
 BIN := .venv/bin
+LOCKED := .venv/.locked
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
@@ -8,13 +9,16 @@ READY := .venv/.ready
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-$(READY): requirements/dev.lock pyproject.toml
+$(LOCKED): requirements/dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 …")'
 	@echo "setting up .venv with $$($(PYTHON) --version) (once; about a minute)"
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
 	@echo "  installing $$(grep -c '^[a-z].*==' requirements/dev.lock) pinned packages"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $(LOCKED)
+
+$(READY): $(LOCKED) pyproject.toml
 	@echo "  installing the connector itself"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)

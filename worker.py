@@ -17,7 +17,7 @@ from activities.send import SendActivities
 from activities.shadow import ShadowActivities
 from activities.target import TargetActivities
 from contracts.connector import DataCenter
-from iterable.client import BaseUrls, IterableClient
+from iterable.client import BaseUrls, IterableClient, Timeouts
 from runtime.logging import configure_logging
 from runtime.process import run, stop_signal
 from runtime.settings import Settings
@@ -81,8 +81,10 @@ def client_factory(settings: Settings) -> ClientFactory:
     """Makes Iterable clients for this process's hosts."""
     base_urls = BaseUrls(us=settings.iterable_us_url, eu=settings.iterable_eu_url)
 
+    timeouts = Timeouts(read=settings.iterable_read_timeout_seconds)
+
     def make(data_center: DataCenter, api_key: SecretStr) -> IterableClient:
-        return IterableClient(data_center=data_center, api_key=api_key, base_urls=base_urls)
+        return IterableClient(data_center=data_center, api_key=api_key, base_urls=base_urls, timeouts=timeouts)
 
     return make
 

@@ -27,6 +27,7 @@ from contracts.names import connector_workflow_id, send_workflow_id
 from contracts.received import refusal_of
 from contracts.send import SendRequest, SendResult
 from endpoint.tokens import HEADER
+from runtime.logging import configure_logging
 from runtime.process import run
 from runtime.settings import STATE_FOLDER, Settings
 from sandbox.stack import ChildFailed
@@ -45,6 +46,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 def main() -> None:
     """The entry point."""
+    configure_logging(level="WARNING")
     app()
 
 

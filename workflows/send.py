@@ -42,7 +42,8 @@ CALL_TIMEOUT = timedelta(seconds=60)
 """One call to Iterable; longer than the client's own timeouts together, so that the client's verdict comes first."""
 SHADOW_TIMEOUT = timedelta(hours=25)
 """Longer than the run that makes the shadow may take."""
-SHADOW_HEARTBEAT = timedelta(seconds=30)
+HEARTBEAT = timedelta(seconds=15)
+"""How soon a worker that died is noticed."""
 MOST_EVENTS = 200
 """Events a run keeps; the timeline in the store has them all."""
 _SETTLED = frozenset({SendStatus.SKIPPED, SendStatus.BOUNCED, SendStatus.COMPLAINED})
@@ -90,7 +91,7 @@ class SendWorkflow:
         except (_Cancelled, asyncio.CancelledError):
             return await self._end(request, SendStatus.CANCELLED, None)
         except ActivityError as error:
-            if is_cancelled_exception(error):
+            if is_cancelled_exception(error):  # of a step before the message could go out
                 return await self._end(request, SendStatus.CANCELLED, None)
             return await self._fail(request, failure_of(error))
         except ApplicationError as error:
@@ -134,7 +135,7 @@ class SendWorkflow:
             ShadowWanted(shadow=wanted, gone=gone),
             task_queue=f"{workflow.info().task_queue}-shadow",  # who waits must take no slot from who works
             start_to_close_timeout=SHADOW_TIMEOUT,
-            heartbeat_timeout=SHADOW_HEARTBEAT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
         self._unless_cancelled()
@@ -202,17 +203,19 @@ class SendWorkflow:
             ),
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=PROVIDER,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
         try:
             return await self._targeting
         except ActivityError as error:
-            if not ran_out_of_time(error):
+            cancelled = self._cancel_asked or is_cancelled_exception(error)
+            if not cancelled and not ran_out_of_time(error):
                 raise
-            if (await self._evidence(request)).verdict == "not_taken":
-                raise failure_of(error) from None
-            return TargetOutcome(end=TargetEnd.UNKNOWN)
+            if (await self._evidence(request)).verdict != "not_taken":
+                return TargetOutcome(end=TargetEnd.UNKNOWN)
+            raise (_Cancelled() if cancelled else failure_of(error)) from None
         finally:
             self._targeting = None
 
