@@ -42,8 +42,14 @@ check: $(READY) ## Format, lint, types, import rules, generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/connector contracts --check
 
+SENDS ?= 2000
+SEED ?= 1
+POLICY ?= at_most_once
+chaos: $(READY) ## Break a real stack while it sends, and let the outbox judge (SENDS=, SEED=, POLICY=)
+	@$(BIN)/python -m tests.chaos --sends $(SENDS) --seed $(SEED) --policy $(POLICY)
+
 lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/runtime.lock
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.lock
 
-.PHONY: help setup demo dev test check lock
+.PHONY: help setup demo dev test check chaos lock

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.beating import HeartbeatInterceptor
 from activities.connectors import ClientFactory, InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
@@ -64,6 +65,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 install.adopt_connector,
                 install.retire_connector,
             ],
+            interceptors=[HeartbeatInterceptor()],
             max_concurrent_activities=MOST_ACTIVITIES,
             graceful_shutdown_timeout=SHUTDOWN_GRACE,
         ),
@@ -71,6 +73,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
             client,
             task_queue=settings.shadow_task_queue,
             activities=[shadows.ensure_shadow],
+            interceptors=[HeartbeatInterceptor()],
             max_concurrent_activities=MOST_WAITING,
             graceful_shutdown_timeout=timedelta(seconds=1),  # a wait is taken up elsewhere without loss
         ),

@@ -5,7 +5,6 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.beating import beating
 from activities.joining import join
 from activities.reading import HARD_BOUNCE, kind_of, read
 from contracts.event import Event, EventKind
@@ -39,14 +38,11 @@ class InboxActivities:
         the event. A worker that dies after the transaction leaves the events marked as not yet told.
         """
         with structlog.contextvars.bound_contextvars(workspace=shard.workspace_id, shard=shard.shard):
-            return await beating(self._drain_batch(shard))
-
-    async def _drain_batch(self, shard: InboxShard) -> DrainResult:
-        async with self._store.begin() as tx:
-            waiting = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH)
-            result = await self._drain(tx, shard, waiting)
-        await self._tell_runs(shard.workspace_id)
-        return result
+            async with self._store.begin() as tx:
+                waiting = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH)
+                result = await self._drain(tx, shard, waiting)
+            await self._tell_runs(shard.workspace_id)
+            return result
 
     async def _drain(self, tx: Transaction, shard: InboxShard, waiting: list[Waiting]) -> DrainResult:
         readable: list[tuple[Waiting, WebhookEvent, EventKind]] = []

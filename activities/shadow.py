@@ -9,7 +9,6 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
-from activities.beating import beating
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failure, failures, provider_failure
 from contracts.errors import ConnectorError, ErrorCode
@@ -50,7 +49,7 @@ class ShadowActivities:
             found = await tx.shadows.ready(request.workspace_id, request.fingerprint)
         if found is not None and found != wanted.gone:
             return found
-        return await beating(self._made(request, anew=wanted.gone is not None))
+        return await self._made(request, anew=wanted.gone is not None)
 
     async def _made(self, request: ShadowRequest, *, anew: bool) -> Shadow:
         id_ = shadow_workflow_id(request.workspace_id, request.fingerprint)
@@ -151,7 +150,7 @@ class ShadowActivities:
         Activate, and the next send finds the campaign running.
         """
         connector = await self._connector(request.workspace_id)
-        await beating(_run_campaign(connector, request.shadow.campaign_id))
+        await _run_campaign(connector, request.shadow.campaign_id)
         async with self._store.begin() as tx:
             await tx.shadows.save_ready(request.workspace_id, request.fingerprint, request.shadow)
         return request.shadow

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 
-from activities.beating import beating
+from activities.beating import to_the_end
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failures, provider_failure
 from contracts.connector import ConnectorSettings
@@ -43,7 +43,7 @@ class TargetActivities:
         with structlog.contextvars.bound_contextvars(workspace=request.workspace_id, send=request.send_id):
             with failures():
                 connector = await self._connectors.get(request.workspace_id)
-            return await beating(self._attempt(request, connector), to_the_end=True)
+            return await to_the_end(self._attempt(request, connector))
 
     async def _attempt(self, request: TargetRequest, connector: InForce) -> TargetOutcome:
         """From the ledger to the answer and back; once begun, neither a cancellation nor a shutdown breaks it off."""
@@ -87,7 +87,7 @@ class TargetActivities:
         raise provider_failure(error, settings) from None
 
     async def _end(self, request: TargetRequest, number: int, end: str) -> datetime:
-        """Writes the answer down. Tries for a while: an answer that cannot be written is lost, and must be found out."""
+        """Writes the answer down. Tries for a while: an answer that cannot be written is lost."""
         for pause in _RECORD_PAUSES:
             try:
                 return await self._record(request, number, end)

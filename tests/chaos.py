@@ -30,6 +30,7 @@ from cli.sending import start_send
 from contracts.errors import ErrorCode
 from contracts.names import send_workflow_id
 from contracts.send import RESERVED_DATA_KEY, SendRequest, SendResult
+from runtime.logging import configure_logging
 from runtime.process import run
 from tests.stage import TEMPLATE
 
@@ -49,7 +50,7 @@ class Plan:
     seed: int
     policy: str
     fault_rate: float = 0.05
-    kill_worker_every: float = 5.0
+    kill_worker_every: float = 6.0
     kill_endpoint_every: float = 17.0
     kill_temporal_every: float = 29.0
 
@@ -261,6 +262,7 @@ async def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--policy", choices=["at_most_once", "at_least_once"], default="at_most_once")
     given = parser.parse_args()
+    configure_logging(level="ERROR")
     plan = Plan(given.sends, given.seed, given.policy)
     with tempfile.TemporaryDirectory() as folder:
         verdict = await chaos(plan, Path(folder) / "stack")

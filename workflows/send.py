@@ -117,6 +117,7 @@ class SendWorkflow:
             SendActivities.fingerprint_template,
             FingerprintRequest(send=request, run_id=workflow.info().first_execution_run_id),
             start_to_close_timeout=OWN_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
         self._unless_cancelled()
@@ -147,6 +148,7 @@ class SendWorkflow:
             ProfileRequest(workspace_id=request.workspace_id, recipient=request.recipient),
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=PROVIDER,
         )
         wait = prepared.pace.profile_wait_seconds
@@ -239,6 +241,7 @@ class SendWorkflow:
             OutcomeActivities.find_outcome,
             FindOutcomeRequest(workspace_id=request.workspace_id, send_id=request.send_id, recipient=request.recipient),
             start_to_close_timeout=CALL_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
 
@@ -266,6 +269,7 @@ class SendWorkflow:
             SendActivities.close_send,
             SendEnding(workspace_id=request.workspace_id, send_id=request.send_id, status=status, reason=reason),
             start_to_close_timeout=OWN_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
         return self._snapshot(status, reason)
