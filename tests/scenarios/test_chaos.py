@@ -1,4 +1,4 @@
-"""The small form of `make chaos`, in a process of its own: it sets this process's environment and kills its children."""
+"""The small form of `make chaos`, in a process of its own: it sets its environment and kills its children."""
 
 import asyncio
 import sys
