@@ -33,6 +33,7 @@ from endpoint.app import create_app
 from endpoint.tokens import HEADER
 from runtime.settings import Settings
 from sandbox.app import create_app as create_sandbox
+from sandbox.settings import SandboxSettings
 from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
 from store.store import Store
@@ -196,11 +197,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(folder: Path) -> AsyncGenerator[Stage]:
+async def stage(folder: Path, sandbox: SandboxSettings | None = None) -> AsyncGenerator[Stage]:
     """Builds everything, and takes it down in reverse."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(temporal_server())
-        sandbox_url = await stack.enter_async_context(served(create_sandbox()))
+        sandbox_url = await stack.enter_async_context(served(create_sandbox(sandbox)))
         keyring = Keyring(parse_keys(new_key_text()))
         settings = Settings(
             database_url=f"sqlite+aiosqlite:///{folder / 'connector.db'}",

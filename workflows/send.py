@@ -65,6 +65,7 @@ class SendWorkflow:
         self._accepted_at: datetime | None = None
         self._events: dict[str, Event] = {}
         self._targeting: asyncio.Task[TargetOutcome] | None = None
+        self._looks = 0
         self._cancel_asked = False
         self._result: SendResult | None = None
         self._failure: ApplicationError | None = None
@@ -174,7 +175,7 @@ class SendWorkflow:
                         return found.accepted_at or workflow.now()
                     repeats += found.verdict == "unknown"
                     if repeats > prepared.pace.may_repeat:
-                        raise failure(ErrorCode.OUTCOME_UNKNOWN, "The answer to an attempt was lost for good")
+                        raise failure(ErrorCode.OUTCOME_UNKNOWN, self._what_was_tried(repeats))
                 case TargetEnd.RECIPIENT_UNKNOWN:
                     if not may_write_profile:
                         raise failure(ErrorCode.RECIPIENT_UNKNOWN, "Iterable does not know this recipient")
@@ -227,6 +228,7 @@ class SendWorkflow:
         self._show(request, None, "looks for evidence of an attempt whose answer was lost")
         pace, began = prepared.pace, workflow.now()
         while True:
+            self._looks += 1
             found = await self._evidence(request)
             if found.verdict != "unknown":
                 return found
@@ -320,6 +322,12 @@ class SendWorkflow:
         return in_order(list(self._events.values()))
 
     # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _what_was_tried(self, lost: int) -> str:
+        return (
+            f"The answer to {lost} attempt{'s' * (lost > 1)} was lost, and {self._looks} looks at our events and at "
+            "Iterable's records proved neither that the message went out nor that it did not"
+        )
 
     def _is_decided(self) -> bool:
         return self._accepted_at is not None or self._result is not None or self._failure is not None
