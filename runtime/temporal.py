@@ -9,12 +9,12 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.attributes import SEARCH_ATTRIBUTES
+from runtime.converter import data_converter
 
 T = TypeVar("T")
 
@@ -26,9 +26,7 @@ async def connect(runtime: Runtime | None = None, *, lazy: bool = False) -> Clie
     first call instead."""
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", DEFAULT_ADDRESS)
-    return await Client.connect(
-        **config, data_converter=pydantic_data_converter, runtime=runtime or _runtime(), lazy=lazy
-    )
+    return await Client.connect(**config, data_converter=data_converter, runtime=runtime or _runtime(), lazy=lazy)
 
 
 @cache

@@ -58,7 +58,7 @@ class SendWorkflow:
     """fingerprint → (upsert → campaign) → (profile) → target → events."""
 
     @workflow.init
-    def __init__(self, received: Received[SendRequest]) -> None:
+    def __init__(self, received: Received[SendRequest] | None = None) -> None:
         del received
         self._prepared: PreparedSend | None = None
         self._shadow: Shadow | None = None
@@ -71,10 +71,10 @@ class SendWorkflow:
         self._failure: ApplicationError | None = None
 
     @workflow.run
-    async def run(self, received: Received[SendRequest]) -> SendResult:
+    async def run(self, received: Received[SendRequest] | None = None) -> SendResult:
         """Sends, follows the message until it is settled, and says what became of it."""
         try:
-            self._result = await self._send(received.take())
+            self._result = await self._send(Received[SendRequest].of(received).take())
         except ConnectorError as refusal:
             self._failure = failure(refusal.code, refusal.what)
         except ApplicationError as error:
