@@ -1,6 +1,7 @@
 """The worker process: wires dependencies and serves the task queues."""
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -33,6 +34,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 SHUTDOWN_GRACE = timedelta(seconds=45)
 """Longer than one call to Iterable may take, so that targets under way get their answer and write it down."""
+CONNECT_EVERY = timedelta(seconds=2)
 MOST_ACTIVITIES = 100
 MOST_WAITING = 1000
 """Sends that wait for a shadow cost next to nothing, and must never take the place of the work they wait for."""
@@ -95,7 +97,9 @@ def client_factory(settings: Settings) -> ClientFactory:
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serves until told to stop; then lets activities finish."""
     async with AsyncExitStack() as stack:
-        client = await connect()
+        client = await _connected(stop)
+        if client is None:
+            return
         missing = await missing_search_attributes(client)
         if missing:
             await add_search_attributes(client, missing)
@@ -108,6 +112,18 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log.info("worker.ready", task_queue=settings.task_queue)
         await stop.wait()
         log.info("worker.stopping")
+
+
+async def _connected(stop: asyncio.Event) -> Client | None:
+    """Waits for Temporal, as it would later on too; None where the process is told to stop meanwhile."""
+    while not stop.is_set():
+        try:
+            return await connect()
+        except RuntimeError:
+            log.warning("worker.temporal_away", retry_seconds=CONNECT_EVERY.total_seconds())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), CONNECT_EVERY.total_seconds())
+    return None
 
 
 async def main() -> None:
