@@ -6,7 +6,6 @@ the place the value belongs to (table, column, row): a sealed value copied to an
 
 import base64
 import binascii
-import hashlib
 import hmac
 import os
 import secrets
@@ -127,4 +126,4 @@ class KeyedHasher:
         return [*found, self.of_user_id(user_id)] if user_id else found
 
     def _hash(self, text: str) -> str:
-        return hmac.new(self._pepper, text.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self._pepper, text.encode(), "sha256").hex()

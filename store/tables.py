@@ -71,6 +71,7 @@ connector = Table(
     Column("api_key", LargeBinary),
     Column("pending_api_key", LargeBinary),  # offered by an installation that is still being checked
     Column("changed_at", Moment, nullable=False),
+    Column("catalog", Text),  # channels and message types of the Iterable project
 )
 
 webhook_token = Table(
@@ -190,12 +191,34 @@ pace = Table(
     Column("next_at", Moment, nullable=False),
 )
 
+# One row for every person, cause and scope, whether it holds or was lifted. A row is what all reports together say, in
+# whatever order they came: the first and last moment it was reported for, and the last it was lifted for. A row may be
+# there for a lift alone (`last_seen_at` is empty): the older report that it overrules may still arrive.
 suppression = Table(
     "suppression",
     metadata,
     Column("workspace_id", String(64), primary_key=True),
     Column("recipient_hash", String(64), primary_key=True),
     Column("cause", String(16), primary_key=True),
-    Column("since", Moment, nullable=False),
+    Column("scope", String(40), primary_key=True),
+    Column("cursor", BigInteger, nullable=False),
+    Column("identity", LargeBinary),  # sealed; empty where the person asked to be forgotten
+    Column("source", String(32)),
+    Column("reason", Text),
     Column("event_id", String(64)),
+    Column("first_seen_at", Moment),
+    Column("last_seen_at", Moment),
+    Column("lifted_at", Moment),
+    Column("push_state", String(16)),
+    Column("push_problem", String(16)),
+    Column("pushed_at", Moment),
+    UniqueConstraint("workspace_id", "cursor"),
+)
+
+# The last cursor given out. Its row is locked until the writer commits, so cursors become visible in their order.
+suppression_feed = Table(
+    "suppression_feed",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("last_cursor", BigInteger, nullable=False),
 )
