@@ -21,14 +21,14 @@ from activities.reading import HARD_BOUNCE
 from contracts.channel import EMAIL, Catalog
 from contracts.connector import ConnectorSettings
 from contracts.event import Event, EventKind
-from contracts.suppression import WORKSPACE, Cause
+from contracts.suppression import WORKSPACE, Cause, SuppressionEntry
 from contracts.template import Stream
 from iterable.webhook_event import WebhookEvent
 from store.person import Person
 from store.store import Store, Transaction
 from store.suppressions import Report, Suppression
 
-STREAMS: tuple[Stream, ...] = ("transactional", "marketing")
+_STREAMS: tuple[Stream, ...] = ("transactional", "marketing")
 WEBHOOK = "webhook"
 """The source of what Iterable reported."""
 
@@ -135,6 +135,11 @@ class Path:
             all_list_id=settings.all_list_id,
         )
 
+    @classmethod
+    def all_of(cls, settings: ConnectorSettings, catalog: Catalog) -> list[Self]:
+        """The paths of both streams."""
+        return [cls.of(settings, catalog, stream) for stream in _STREAMS]
+
 
 def blocks(suppression: Suppression, path: Path) -> bool:
     """Whether a suppression forbids sends on a path."""
@@ -161,6 +166,27 @@ def blocks(suppression: Suppression, path: Path) -> bool:
 def blocking(suppressions: Iterable[Suppression], path: Path) -> Suppression | None:
     """The rule that forbids sends on a path, the oldest where there are several; None where nothing does."""
     return min((one for one in suppressions if blocks(one, path)), key=lambda one: one.since, default=None)
+
+
+def entry_of(workspace_id: str, suppression: Suppression, paths: Sequence[Path]) -> SuppressionEntry:
+    """A suppression as GenieOS reads it."""
+    person = suppression.person
+    return SuppressionEntry(
+        cursor=suppression.cursor,
+        workspace_id=workspace_id,
+        recipient_hash=suppression.recipient_hash,
+        email=None if person is None else person.email,
+        user_id=None if person is None else person.user_id,
+        cause=suppression.cause,
+        scope=suppression.scope,
+        active=suppression.active,
+        blocks=[path.stream for path in paths if blocks(suppression, path)],
+        reason=suppression.reason,
+        source=suppression.source,
+        first_seen_at=suppression.first_seen_at,
+        last_seen_at=suppression.last_seen_at,
+        lifted_at=suppression.lifted_at,
+    )
 
 
 async def check(

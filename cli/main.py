@@ -22,6 +22,7 @@ from cli.doctor import examine
 from cli.install import InstallRefused, install
 from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, say, stop, table
 from cli.sending import send_accepted
+from cli.suppressions import suppressions
 from contracts.connector import ConnectorSettings, ConnectorStatus, DataCenter, ProfilePolicy, ProjectType
 from contracts.names import connector_workflow_id, send_workflow_id
 from contracts.received import refusal_of
@@ -38,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(suppressions, name="suppressions")
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -112,7 +114,10 @@ def install_command(
     marketing_message_type: Annotated[int | None, typer.Option(help="Message type id for the stream.")] = None,
     profile_policy: Annotated[ProfilePolicy, typer.Option(help="May a send write a thin profile?")] = "never",
     profile_field: Annotated[list[str] | None, typer.Option(help="A field a thin profile may carry.")] = None,
+    all_list: Annotated[int | None, typer.Option(help="Id of the Iterable list that everybody is on.")] = None,
     *,
+    complaint_blocks_transactional: Annotated[bool, typer.Option(help="Does a complaint block receipts too?")] = True,
+    push_removals: Annotated[bool, typer.Option(help="May a sync subscribe people again in Iterable?")] = False,
     new_webhook_token: Annotated[bool, typer.Option(help="Make another webhook token.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -124,6 +129,9 @@ def install_command(
         marketing_message_type_id=marketing_message_type,
         profile_policy=profile_policy,
         profile_fields=profile_field or [],
+        all_list_id=all_list,
+        complaint_blocks_transactional=complaint_blocks_transactional,
+        push_removals=push_removals,
     )
     given: str = typer.prompt("Iterable API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
     key = SecretStr(given.strip())

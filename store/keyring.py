@@ -106,7 +106,7 @@ class KeyedHasher:
     """
 
     def __init__(self, pepper: bytes) -> None:
-        self._pepper = pepper
+        self._keyed = hmac.new(pepper, digestmod="sha256")  # copied for every hash: half the time of keying anew
 
     def of_email(self, email: str) -> str:
         """Addresses are compared without case: mailboxes that differ only in case are not seen in practice."""
@@ -126,4 +126,6 @@ class KeyedHasher:
         return [*found, self.of_user_id(user_id)] if user_id else found
 
     def _hash(self, text: str) -> str:
-        return hmac.digest(self._pepper, text.encode(), "sha256").hex()
+        keyed = self._keyed.copy()
+        keyed.update(text.encode())
+        return keyed.hexdigest()

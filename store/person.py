@@ -8,9 +8,10 @@ from store.keyring import KeyedHasher
 Kind = Literal["email", "user_id"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Person:
-    """`value` is personal data: sealed where it is kept, and never part of a repr."""
+    """`value` is personal data: sealed where it is kept, and never part of a repr. Not frozen: that would take
+    a second longer for every million of them."""
 
     recipient_hash: str
     kind: Kind

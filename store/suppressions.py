@@ -12,12 +12,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from contracts.suppression import OURS, WORKSPACE, Cause
-from store.person import Person
+from store.person import Kind, Person
 from store.repository import IN_BATCH, SealingRepository
-from store.tables import suppression, suppression_feed
+from store.tables import microseconds, suppression, suppression_feed
 
 PushState = Literal["pushing", "pushed", "not_pushed", "withdrawing", "withdrawn", "not_withdrawn"]
 """Where Iterable stands. `pushing` and `withdrawing` are written before the request leaves: its echo may be faster than
@@ -25,14 +38,16 @@ its answer, and a worker that dies in between leaves them to be done again."""
 
 _S = suppression.c
 _INSTANT = timedelta(microseconds=1)
-_EMAIL, _USER_ID = b"e:", b"u:"
+_PREFIX: dict[Kind, bytes] = {"email": b"e:", "user_id": b"u:"}
+_NONE: ColumnElement[str] = literal_column("''")
 PUSHED_SCOPES = (WORKSPACE, "marketing")
 """What can be pushed takes a person off all marketing, so what blocks transactional mail alone is not pushed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
-    """One occurrence. `source` says who told us, `reason` is Iterable's own word or an admin's."""
+    """One occurrence. `source` says who told us, `reason` is Iterable's own word or an admin's. Not frozen, as
+    `Person`."""
 
     person: Person
     cause: Cause
@@ -87,42 +102,39 @@ class Suppressions(SealingRepository):
             return 0
         cursor = await self._reserve(workspace_id, len(reports))
         seal = self._keyring.seal
-        values = [
-            {
-                "workspace_id": workspace_id,
-                "recipient_hash": one.person.recipient_hash,
-                "cause": one.cause.value,
-                "scope": one.scope,
-                "cursor": number,
-                "identity": seal(
-                    (_EMAIL if one.person.kind == "email" else _USER_ID) + one.person.value.encode(),
-                    _place(workspace_id, one.person.recipient_hash),
-                ),
-                "source": None if one.lifts else one.source,
-                "reason": None if one.lifts else one.reason,
-                "event_id": None if one.lifts else one.event_id,
-                "first_seen_at": None if one.lifts else one.at,
-                "last_seen_at": None if one.lifts else one.at,
-                "lifted_at": one.at if one.lifts else None,
-            }
-            for number, one in enumerate(reports, start=cursor)
-        ]
-        done = await self._connection.execute(
-            self._merging(only_new=only_new), values, execution_options={"preserve_rowcount": True}
-        )
-        return done.rowcount
+        values: list[dict[str, Any]] = []
+        for number, one in enumerate(reports, start=cursor):
+            person, at = one.person, microseconds(one.at)
+            seen, lifted = (None, at) if one.lifts else (at, None)
+            values.append(
+                {
+                    "workspace_id": workspace_id,
+                    "recipient_hash": person.recipient_hash,
+                    "cause": one.cause.value,
+                    "scope": one.scope,
+                    "cursor": number,
+                    "identity": seal(_PREFIX[person.kind] + person.value.encode(), _place(workspace_id, person)),
+                    "source": None if one.lifts else one.source,
+                    "reason": None if one.lifts else one.reason,
+                    "event_id": None if one.lifts else one.event_id,
+                    "first_seen_at": seen,
+                    "last_seen_at": seen,
+                    "lifted_at": lifted,
+                }
+            )
+        return await self._run_rows(self._merging(list(values[0]), only_new=only_new), values)
 
-    def _merging(self, *, only_new: bool) -> Any:
+    def _merging(self, columns: Sequence[str], *, only_new: bool) -> ClauseElement:
         """Minimum, maximum, and the newest report's words: the same whatever came first. A report that says nothing new
         changes nothing, not even the cursor."""
-        insert = self._upsert(suppression)
+        insert = self._upsert(suppression).values({name: bindparam(name) for name in columns})
         new = insert.excluded
         newer = or_(
             _S.last_seen_at.is_(None),
             new.last_seen_at > _S.last_seen_at,
             and_(
                 new.last_seen_at == _S.last_seen_at,
-                func.coalesce(new.event_id, "") > func.coalesce(_S.event_id, ""),
+                func.coalesce(new.event_id, _NONE) > func.coalesce(_S.event_id, _NONE),
             ),
         )
         newest = and_(new.last_seen_at.is_not(None), newer)
@@ -287,9 +299,9 @@ class Suppressions(SealingRepository):
     def _with_person(self, workspace_id: str, row: Row[Any]) -> Suppression:
         if row.identity is None:
             return _suppression(row)
-        opened = self._keyring.open(row.identity, _place(workspace_id, row.recipient_hash))
-        kind, value = opened[: len(_EMAIL)], opened[len(_EMAIL) :].decode()
-        return _suppression(row, Person(row.recipient_hash, "email" if kind == _EMAIL else "user_id", value))
+        opened = self._keyring.open(row.identity, _place(workspace_id, row))
+        kind: Kind = "email" if opened.startswith(_PREFIX["email"]) else "user_id"
+        return _suppression(row, Person(row.recipient_hash, kind, opened.removeprefix(_PREFIX[kind]).decode()))
 
 
 _HOLDS: ColumnElement[bool] = or_(_S.lifted_at.is_(None), _S.lifted_at <= _S.last_seen_at)
@@ -309,8 +321,8 @@ def _is(workspace_id: str, one: Suppression) -> ColumnElement[bool]:
     )
 
 
-def _place(workspace_id: str, recipient_hash: str) -> str:
-    return f"suppression.identity.{workspace_id}/{recipient_hash}"
+def _place(workspace_id: str, of: Person | Row[Any]) -> str:
+    return f"suppression.identity.{workspace_id}/{of.recipient_hash}"
 
 
 def _suppression(row: Row[Any], person: Person | None = None) -> Suppression:
