@@ -28,7 +28,7 @@ ROWS_A_TRANSACTION = 5_000
 sync at its end costs little."""
 _LONGEST_LINE = 10_000  # bytes; a longer one is no row, and must not be read into memory
 _LONGEST_REASON = 200
-_COLUMNS = ("email", "user_id", "reason", "occurred_at")
+_COLUMNS: tuple[str, ...] = ("email", "user_id", "reason", "occurred_at")
 _DELIMITERS = b",;\t"
 _EMAIL: TypeAdapter[str] = TypeAdapter(EmailAddress)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
@@ -90,10 +90,11 @@ async def import_suppressions(
     *,
     scope: Given = "workspace",
     reason: str | None = None,
-    on_batch: OnBatch = lambda report: None,
-    on_bad: OnBad = lambda line, problem: None,
+    on_batch: OnBatch | None = None,
+    on_bad: OnBad | None = None,
 ) -> ImportReport:
-    """Suppresses everybody in a file. `on_bad` hears of every line that is none, by its number and without its content.
+    """Suppresses everybody in a file. `on_batch` hears of every transaction, `on_bad` of every line that is no row: its
+    number and what is wrong, not its content.
 
     `reason` is for rows without one. A row without `occurred_at` counts as reported now, so it suppresses again whom
     somebody had removed. Raises `NotACsv`, `OSError`.
@@ -108,12 +109,14 @@ async def import_suppressions(
         report.added += added
         report.skipped += len(batch) - added
         batch.clear()
-        on_batch(report)
+        if on_batch is not None:
+            on_batch(report)
 
     for number, row in _rows(file, store.hasher, given, report):
         if isinstance(row, str):
             report.bad += 1
-            on_bad(number, row)
+            if on_bad is not None:
+                on_bad(number, row)
             continue
         batch.append(row)
         if len(batch) >= ROWS_A_TRANSACTION:

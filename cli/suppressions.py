@@ -207,6 +207,8 @@ def import_command(
 
     try:
         report = run(do())
+    except KeyboardInterrupt:
+        stop(FAILED, "stopped; the same command goes on from here")
     except NotACsv as error:
         stop(USAGE, f"{error}")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The API that GenieOS reads: sends, timelines, suppressions, the connector; and templates put in ahead of their sends."""
+"""The API that GenieOS reads: sends, timelines, suppressions, the connector; and templates put in ahead of sends."""
 
 import hmac
 from collections.abc import Awaitable, Callable

@@ -30,7 +30,7 @@ class Repository:
         parameters must be in each row.
         """
         compiled = statement.compile(dialect=self._connection.dialect)
-        names = compiled.positiontup  # pyright: ignore[reportAttributeAccessIssue]
+        names: list[str] | None = getattr(compiled, "positiontup", None)  # None: its driver takes names
         given = rows if names is None else list(map(itemgetter(*names), rows))
         done = await self._connection.exec_driver_sql(
             str(compiled),
