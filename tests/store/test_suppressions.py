@@ -77,9 +77,7 @@ def reports(store: Store, occurrences: Sequence[Occurrence]) -> list[Report]:
 async def everything(store: Store, workspace_id: str) -> list[Suppression]:
     async with store.read() as tx:
         found = await tx.suppressions.page(workspace_id, 0, 1_000)
-    return sorted(
-        (replace(one, cursor=0) for one in found), key=lambda one: (one.recipient_hash, one.cause, one.scope)
-    )
+    return sorted((replace(one, cursor=0) for one in found), key=lambda one: (one.recipient_hash, one.cause, one.scope))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
