@@ -34,6 +34,10 @@ WEBHOOK = "webhook"
 
 _OF_WRITERS = frozenset({"API", "ListAPI"})
 """Sources of subscription changes that a program made: ours, or another one's."""
+_CONSEQUENCES = {"HardBounce": Cause.HARD_BOUNCE, "Complaint": Cause.COMPLAINT}
+"""Sources of unsubscribes that Iterable makes by itself: nobody decided to leave. They are taken for what led to them: one
+report more of the same, should the bounce's or complaint's own event be lost, and no second rule beside it, which would
+block receipts after a complaint whatever the settings say."""
 _ECHO_BEFORE = timedelta(minutes=5)
 _ECHO_AFTER = timedelta(hours=1)
 """How far an echo's time may be from the push: clocks differ, and Iterable may queue what it took (it answers 202)."""
@@ -60,7 +64,11 @@ def reports_of(
         case EventKind.UNSUBSCRIBED | EventKind.RESUBSCRIBED:
             if _echoes(event, pushed_at):
                 return
-            found = [(Cause.UNSUBSCRIBE, scope) for scope in _scopes(event, ours.kind, catalog)]
+            scopes = _scopes(event, ours.kind, catalog)
+            consequence = _CONSEQUENCES.get(event.source or "") if ours.kind is EventKind.UNSUBSCRIBED else None
+            if consequence is not None and scopes:
+                scopes = [WORKSPACE]
+            found = [(consequence or Cause.UNSUBSCRIBE, scope) for scope in scopes]
         case _:
             return
     for person in people:

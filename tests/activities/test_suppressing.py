@@ -83,6 +83,13 @@ def blocked(one: Suppression, settings: ConnectorSettings = SETTINGS, catalog: C
         ("emailUnSubscribe", {"channelId": NEWS, "channelIds": []}, [(Cause.UNSUBSCRIBE, "channel:2", False)]),
         ("emailUnSubscribe", {"channelId": SMS, "channelIds": []}, []),
         ("emailUnSubscribe", {}, [(Cause.UNSUBSCRIBE, "marketing", False)]),
+        (
+            "emailUnSubscribe",
+            {"unsubSource": "HardBounce", "channelIds": [NEWS, RECEIPTS]},
+            [(Cause.HARD_BOUNCE, WORKSPACE, False)],
+        ),
+        ("emailUnSubscribe", {"unsubSource": "Complaint", "channelIds": [NEWS]}, [(Cause.COMPLAINT, WORKSPACE, False)]),
+        ("emailUnSubscribe", {"unsubSource": "HardBounce", "channelIds": [SMS]}, []),
         ("emailSubscribe", {"channelIds": [NEWS]}, [(Cause.UNSUBSCRIBE, "channel:2", True)]),
         ("emailSubscribe", {"emailListIds": [7]}, [(Cause.UNSUBSCRIBE, "list:7", True)]),
         ("emailSubscribe", {}, []),
