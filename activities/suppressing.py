@@ -35,9 +35,9 @@ WEBHOOK = "webhook"
 _OF_WRITERS = frozenset({"API", "ListAPI"})
 """Sources of subscription changes that a program made: ours, or another one's."""
 _CONSEQUENCES = {"HardBounce": Cause.HARD_BOUNCE, "Complaint": Cause.COMPLAINT}
-"""Sources of unsubscribes that Iterable makes by itself: nobody decided to leave. They are taken for what led to them: one
-report more of the same, should the bounce's or complaint's own event be lost, and no second rule beside it, which would
-block receipts after a complaint whatever the settings say."""
+"""Sources of unsubscribes that Iterable makes by itself: nobody decided to leave. They are taken for what led to them.
+So the bounce or complaint is known even where its own event was lost, and there is no second rule beside it, which
+would block receipts after a complaint whatever the settings say."""
 _ECHO_BEFORE = timedelta(minutes=5)
 _ECHO_AFTER = timedelta(hours=1)
 """How far an echo's time may be from the push: clocks differ, and Iterable may queue what it took (it answers 202)."""

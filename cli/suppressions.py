@@ -227,7 +227,10 @@ def export_command(
     file: Annotated[Path | None, typer.Argument(help="Where to; without it, standard output.")] = None,
     cause: Annotated[Cause | None, typer.Option(help="Only of this cause.")] = None,
 ) -> None:
-    """Write what holds as CSV, with addresses. Who asked to be forgotten has none, and is left out."""
+    """Write what holds as CSV, with addresses. Who asked to be forgotten has none, and is left out.
+
+    Imported again, rows are imports of the scope given there: export the causes you mean.
+    """
 
     async def do(goal: TextIO) -> int:
         writer = csv.writer(goal, lineterminator="\n")
