@@ -28,6 +28,7 @@ from contracts.names import connector_workflow_id, send_workflow_id
 from contracts.received import refusal_of
 from contracts.send import SendRequest, SendResult
 from endpoint.tokens import HEADER
+from runtime.logging import configure_logging
 from runtime.process import run
 from runtime.settings import STATE_FOLDER, Settings
 from sandbox.stack import ChildFailed
@@ -47,6 +48,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 def main() -> None:
     """The entry point."""
+    configure_logging(level="WARNING")
     app()
 
 
@@ -114,25 +116,24 @@ def install_command(
     marketing_message_type: Annotated[int | None, typer.Option(help="Message type id for the stream.")] = None,
     profile_policy: Annotated[ProfilePolicy, typer.Option(help="May a send write a thin profile?")] = "never",
     profile_field: Annotated[list[str] | None, typer.Option(help="A field a thin profile may carry.")] = None,
-    all_list: Annotated[int | None, typer.Option(help="Id of the Iterable list that everybody is on.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as NAME=VALUE.")] = None,
     *,
-    complaint_blocks_transactional: Annotated[bool, typer.Option(help="Does a complaint block receipts too?")] = True,
-    push_removals: Annotated[bool, typer.Option(help="May a sync subscribe people again in Iterable?")] = False,
     new_webhook_token: Annotated[bool, typer.Option(help="Make another webhook token.")] = False,
     as_json: Json = False,
 ) -> None:
     """Install a connector, or change its settings. The API key is read from standard input, or asked for."""
-    wanted = ConnectorSettings(
-        data_center=data_center,
-        project_type=project_type,
-        transactional_message_type_id=transactional_message_type,
-        marketing_message_type_id=marketing_message_type,
-        profile_policy=profile_policy,
-        profile_fields=profile_field or [],
-        all_list_id=all_list,
-        complaint_blocks_transactional=complaint_blocks_transactional,
-        push_removals=push_removals,
-    )
+    named = {
+        "data_center": data_center,
+        "project_type": project_type,
+        "transactional_message_type_id": transactional_message_type,
+        "marketing_message_type_id": marketing_message_type,
+        "profile_policy": profile_policy,
+        "profile_fields": profile_field or [],
+    }
+    try:
+        wanted = ConnectorSettings.model_validate(named | dict(_pair(text) for text in set_ or []))
+    except ValidationError as error:
+        stop(USAGE, str(refusal_of(error)))
     given: str = typer.prompt("Iterable API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
     key = SecretStr(given.strip())
     if not key.get_secret_value():
@@ -340,6 +341,13 @@ def contracts(*, check: Annotated[bool, typer.Option("--check", help="Only repor
     stale = schemas.drift()
     if stale:
         stop(FAILED, f"not what the contracts say: {', '.join(stale)}. Run `connector contracts`")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        stop(USAGE, f"--set takes NAME=VALUE, not {text!r}")
+    return name, value
 
 
 def _show_result(send_id: str, result: SendResult, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import orjson
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from contracts.event import Event, in_order
@@ -36,7 +37,7 @@ def give(value: BaseModel | dict[str, Any] | list[Any]) -> None:
 
 def stop(code: int, message: str) -> NoReturn:
     """Ends the command with a message on standard error."""
-    err.print(f"[bold red]error[/] {message}")
+    err.print(f"[bold red]error[/] {escape(message)}")
     raise typer.Exit(code)
 
 
@@ -51,7 +52,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 def event_rows(events: Sequence[Event]) -> list[tuple[str, str, str]]:
     """(time, event, reason) in order of occurrence."""
     return [
-        (f"{event.occurred_at:%H:%M:%S}", event.kind.value, event.reason or event.url or "")
+        (f"{event.occurred_at:%H:%M:%S}", event.kind.value, escape(event.reason or event.url or ""))
         for event in in_order(list(events))
     ]
 

@@ -265,7 +265,9 @@ def push(
     wait: Annotated[bool, typer.Option(help="Wait until it is over.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Tell Iterable of what was added by hand and imported. Needs an all-list: `connector install --all-list`."""
+    """Tell Iterable of what was added by hand and imported. Needs an all-list:
+    `connector install … --set all_list_id=ID`.
+    """
     try:
         request = SyncRequest(workspace_id=workspace, sync_id=sync_id or f"{datetime.now(UTC):%Y%m%dT%H%M%S}")
     except ValidationError:

@@ -41,6 +41,13 @@ class Received(Generic[M]):
     def __init__(self, value: M | ConnectorError) -> None:
         self._value = value
 
+    @classmethod
+    def of(cls, argument: object) -> "Received[M]":
+        """What a workflow was started with, whatever that is: no argument and a payload that is no JSON are refused."""
+        if isinstance(argument, cls):
+            return argument
+        return cls(ConnectorError(ErrorCode.REQUEST_INVALID, "One JSON object is needed as the only argument"))
+
     def take(self) -> M:
         """The value. Raises `ConnectorError` where the input did not fit."""
         if isinstance(self._value, ConnectorError):

@@ -42,7 +42,8 @@ CALL_TIMEOUT = timedelta(seconds=60)
 """One call to Iterable; longer than the client's own timeouts together, so that the client's verdict comes first."""
 SHADOW_TIMEOUT = timedelta(hours=25)
 """Longer than the run that makes the shadow may take."""
-SHADOW_HEARTBEAT = timedelta(seconds=30)
+HEARTBEAT = timedelta(seconds=15)
+"""How soon a worker that died is noticed."""
 MOST_EVENTS = 200
 """Events a run keeps; the timeline in the store has them all."""
 _SETTLED = frozenset({SendStatus.SKIPPED, SendStatus.BOUNCED, SendStatus.COMPLAINED})
@@ -57,22 +58,23 @@ class SendWorkflow:
     """fingerprint → (upsert → campaign) → (profile) → target → events."""
 
     @workflow.init
-    def __init__(self, received: Received[SendRequest]) -> None:
+    def __init__(self, received: Received[SendRequest] | None = None) -> None:
         del received
         self._prepared: PreparedSend | None = None
         self._shadow: Shadow | None = None
         self._accepted_at: datetime | None = None
         self._events: dict[str, Event] = {}
         self._targeting: asyncio.Task[TargetOutcome] | None = None
+        self._looks = 0
         self._cancel_asked = False
         self._result: SendResult | None = None
         self._failure: ApplicationError | None = None
 
     @workflow.run
-    async def run(self, received: Received[SendRequest]) -> SendResult:
+    async def run(self, received: Received[SendRequest] | None = None) -> SendResult:
         """Sends, follows the message until it is settled, and says what became of it."""
         try:
-            self._result = await self._send(received.take())
+            self._result = await self._send(Received[SendRequest].of(received).take())
         except ConnectorError as refusal:
             self._failure = failure(refusal.code, refusal.what)
         except ApplicationError as error:
@@ -90,7 +92,7 @@ class SendWorkflow:
         except (_Cancelled, asyncio.CancelledError):
             return await self._end(request, SendStatus.CANCELLED, None)
         except ActivityError as error:
-            if is_cancelled_exception(error):
+            if is_cancelled_exception(error):  # of a step before the message could go out
                 return await self._end(request, SendStatus.CANCELLED, None)
             return await self._fail(request, failure_of(error))
         except ApplicationError as error:
@@ -116,6 +118,7 @@ class SendWorkflow:
             SendActivities.fingerprint_template,
             FingerprintRequest(send=request, run_id=workflow.info().first_execution_run_id),
             start_to_close_timeout=OWN_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
         self._unless_cancelled()
@@ -134,7 +137,7 @@ class SendWorkflow:
             ShadowWanted(shadow=wanted, gone=gone),
             task_queue=f"{workflow.info().task_queue}-shadow",  # who waits must take no slot from who works
             start_to_close_timeout=SHADOW_TIMEOUT,
-            heartbeat_timeout=SHADOW_HEARTBEAT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
         self._unless_cancelled()
@@ -146,6 +149,7 @@ class SendWorkflow:
             ProfileRequest(workspace_id=request.workspace_id, recipient=request.recipient),
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=PROVIDER,
         )
         wait = prepared.pace.profile_wait_seconds
@@ -171,7 +175,7 @@ class SendWorkflow:
                         return found.accepted_at or workflow.now()
                     repeats += found.verdict == "unknown"
                     if repeats > prepared.pace.may_repeat:
-                        raise failure(ErrorCode.OUTCOME_UNKNOWN, "The answer to an attempt was lost for good")
+                        raise failure(ErrorCode.OUTCOME_UNKNOWN, self._what_was_tried(repeats))
                 case TargetEnd.RECIPIENT_UNKNOWN:
                     if not may_write_profile:
                         raise failure(ErrorCode.RECIPIENT_UNKNOWN, "Iterable does not know this recipient")
@@ -202,17 +206,19 @@ class SendWorkflow:
             ),
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=PROVIDER,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
         try:
             return await self._targeting
         except ActivityError as error:
-            if not ran_out_of_time(error):
+            cancelled = self._cancel_asked or is_cancelled_exception(error)
+            if not cancelled and not ran_out_of_time(error):
                 raise
-            if (await self._evidence(request)).verdict == "not_taken":
-                raise failure_of(error) from None
-            return TargetOutcome(end=TargetEnd.UNKNOWN)
+            if (await self._evidence(request)).verdict != "not_taken":
+                return TargetOutcome(end=TargetEnd.UNKNOWN)
+            raise (_Cancelled() if cancelled else failure_of(error)) from None
         finally:
             self._targeting = None
 
@@ -222,6 +228,7 @@ class SendWorkflow:
         self._show(request, None, "looks for evidence of an attempt whose answer was lost")
         pace, began = prepared.pace, workflow.now()
         while True:
+            self._looks += 1
             found = await self._evidence(request)
             if found.verdict != "unknown":
                 return found
@@ -236,6 +243,7 @@ class SendWorkflow:
             OutcomeActivities.find_outcome,
             FindOutcomeRequest(workspace_id=request.workspace_id, send_id=request.send_id, recipient=request.recipient),
             start_to_close_timeout=CALL_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
 
@@ -263,6 +271,7 @@ class SendWorkflow:
             SendActivities.close_send,
             SendEnding(workspace_id=request.workspace_id, send_id=request.send_id, status=status, reason=reason),
             start_to_close_timeout=OWN_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
         return self._snapshot(status, reason)
@@ -313,6 +322,12 @@ class SendWorkflow:
         return in_order(list(self._events.values()))
 
     # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _what_was_tried(self, lost: int) -> str:
+        return (
+            f"The answer to {lost} attempt{'s' * (lost > 1)} was lost, and {self._looks} looks at our events and at "
+            "Iterable's records proved neither that the message went out nor that it did not"
+        )
 
     def _is_decided(self) -> bool:
         return self._accepted_at is not None or self._result is not None or self._failure is not None
