@@ -16,6 +16,8 @@ with workflow.unsafe.imports_passed_through():
 
 CALL_TIMEOUT = timedelta(minutes=2)
 """One bulk call, or the look-ups of a smaller batch."""
+HEARTBEAT = timedelta(seconds=15)
+"""How soon a worker that died is noticed."""
 PATIENCE = timedelta(hours=24)
 """How long Iterable may be away before a sync fails. The next one goes on where it stopped: the rows know."""
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=2))
@@ -71,6 +73,7 @@ class SuppressionSyncWorkflow:
             PushBatch(workspace_id=request.workspace_id, after=after),
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=PATIENCE,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=RETRY,
         )
 
