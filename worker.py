@@ -11,12 +11,14 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.beating import HeartbeatInterceptor
+from activities.catalogs import Catalogs
 from activities.connectors import ClientFactory, InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
 from activities.outcome import OutcomeActivities
 from activities.send import SendActivities
 from activities.shadow import ShadowActivities
+from activities.suppression_sync import SuppressionSyncActivities
 from activities.target import TargetActivities
 from contracts.connector import DataCenter
 from iterable.client import BaseUrls, IterableClient, Timeouts
@@ -29,6 +31,7 @@ from workflows.inbox import EventInboxWorkflow
 from workflows.install import InstallWorkflow
 from workflows.send import SendWorkflow
 from workflows.shadow import ShadowCampaignWorkflow
+from workflows.suppression import SuppressionSyncWorkflow
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -46,13 +49,20 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     sends = SendActivities(store, connectors)
     targets = TargetActivities(store, connectors)
     outcomes = OutcomeActivities(store, connectors)
-    inbox = InboxActivities(store, client)
+    inbox = InboxActivities(store, client, Catalogs(store, connectors))
     install = InstallActivities(store, client_factory(settings))
+    syncs = SuppressionSyncActivities(store, connectors)
     return [
         Worker(
             client,
             task_queue=settings.task_queue,
-            workflows=[SendWorkflow, ShadowCampaignWorkflow, EventInboxWorkflow, InstallWorkflow],
+            workflows=[
+                SendWorkflow,
+                ShadowCampaignWorkflow,
+                EventInboxWorkflow,
+                InstallWorkflow,
+                SuppressionSyncWorkflow,
+            ],
             activities=[
                 sends.fingerprint_template,
                 sends.upsert_profile,
@@ -66,6 +76,8 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 install.check_connector,
                 install.adopt_connector,
                 install.retire_connector,
+                syncs.push_suppressions,
+                syncs.withdraw_suppressions,
             ],
             interceptors=[HeartbeatInterceptor()],
             max_concurrent_activities=MOST_ACTIVITIES,

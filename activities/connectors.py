@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from contracts.channel import Catalog
 from contracts.connector import ConnectorSettings, ConnectorState, DataCenter
 from contracts.errors import ConnectorError, ErrorCode
 from iterable.client import IterableClient
@@ -25,6 +26,7 @@ class InForce:
 
     settings: ConnectorSettings
     iterable: IterableClient
+    catalog: Catalog
 
 
 @dataclass
@@ -65,7 +67,7 @@ class InstalledConnectors:
             if entry is not None:  # a call may be under way on it, so it is closed with the process
                 self._retired.append(entry.in_force.iterable)
             client = self._make_client(row.settings.data_center, row.api_key)
-        in_force = InForce(row.settings, client)
+        in_force = InForce(row.settings, client, row.catalog)
         self._entries[workspace_id] = _Entry(time.monotonic(), wanted, in_force)
         return in_force
 

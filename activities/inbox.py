@@ -1,12 +1,17 @@
 """Draining the inbox: events as they came become timelines, standings, suppressions, and news for the open runs."""
 
+from datetime import datetime
+
 import structlog
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.catalogs import Catalogs
 from activities.joining import join
-from activities.reading import HARD_BOUNCE, kind_of, read
+from activities.reading import kind_of, read
+from activities.suppressing import reports_of
+from contracts.channel import Catalog
 from contracts.event import Event, EventKind
 from contracts.inbox import DrainResult, InboxShard
 from contracts.names import EVENTS_SIGNAL, send_workflow_id
@@ -14,21 +19,26 @@ from contracts.send import standing
 from iterable.webhook_event import UnreadableEvent, WebhookEvent, parse
 from store.events import Recorded
 from store.inbox import Waiting
+from store.person import Person
 from store.store import Store, Transaction
-from store.suppressions import Cause
+from store.suppressions import Report
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _BATCH = 500
 """Events a transaction; keeps it short, so that the endpoint's writes do not wait for it."""
+_SUBSCRIPTIONS = frozenset({EventKind.UNSUBSCRIBED, EventKind.RESUBSCRIBED})
+
+Readable = tuple[Waiting, WebhookEvent, EventKind]
 
 
 class InboxActivities:
     """What `EventInboxWorkflow` does to the world."""
 
-    def __init__(self, store: Store, temporal: Client) -> None:
+    def __init__(self, store: Store, temporal: Client, catalogs: Catalogs) -> None:
         self._store = store
         self._temporal = temporal
+        self._catalogs = catalogs
 
     @activity.defn
     async def drain_inbox(self, shard: InboxShard) -> DrainResult:
@@ -38,64 +48,58 @@ class InboxActivities:
         the event. A worker that dies after the transaction leaves the events marked as not yet told.
         """
         with structlog.contextvars.bound_contextvars(workspace=shard.workspace_id, shard=shard.shard):
-            async with self._store.begin() as tx:
+            async with self._store.read() as tx:
                 waiting = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH)
-                result = await self._drain(tx, shard, waiting)
+            readable, problems = _sort(waiting)
+            catalog = await self._catalog(shard.workspace_id, readable)  # may ask Iterable: outside the transaction
+            async with self._store.begin() as tx:
+                for id_, problem in problems.items():
+                    await tx.inbox.set_aside(id_, problem)
+                    log.warning("inbox.set_aside", inbox_id=id_, problem=problem)
+                matched = await self._keep(tx, shard.workspace_id, readable, catalog)
+                await tx.inbox.remove([one.id for one, _, _ in readable])
+                if readable:
+                    await tx.connectors.first_webhook_came(shard.workspace_id)
             await self._tell_runs(shard.workspace_id)
-            return result
+            return DrainResult(
+                drained=len(readable),
+                joined=matched,
+                unmatched=len(readable) - matched,
+                set_aside=len(problems),
+                more=len(waiting) == _BATCH,
+            )
 
-    async def _drain(self, tx: Transaction, shard: InboxShard, waiting: list[Waiting]) -> DrainResult:
-        readable: list[tuple[Waiting, WebhookEvent, EventKind]] = []
-        problems: dict[int, str] = {}
-        for one in waiting:
-            try:
-                event = parse(one.body)
-            except UnreadableEvent as error:
-                problems[one.id] = str(error)
-                continue
-            kind = kind_of(event)
-            if kind is None:
-                problems[one.id] = f"unknown event {event.name}"
-            else:
-                readable.append((one, event, kind))
-        for id_, problem in problems.items():
-            await tx.inbox.set_aside(id_, problem)
-            log.warning("inbox.set_aside", inbox_id=id_, problem=problem)
-        matched = await self._keep(tx, shard.workspace_id, readable)
-        await tx.inbox.remove([one.id for one, _, _ in readable])
-        if readable:
-            await tx.connectors.first_webhook_came(shard.workspace_id)
-        return DrainResult(
-            drained=len(readable),
-            joined=matched,
-            unmatched=len(readable) - matched,
-            set_aside=len(problems),
-            more=len(waiting) == _BATCH,
+    async def _catalog(self, workspace_id: str, readable: list[Readable]) -> Catalog:
+        changes = [event for _, event, kind in readable if kind in _SUBSCRIPTIONS]
+        if not changes:
+            return Catalog()
+        channels = {id_ for event in changes for id_ in (*event.channel_ids, event.channel_id) if id_ is not None}
+        return await self._catalogs.covering(
+            workspace_id, channels, {id_ for event in changes for id_ in event.message_type_ids}
         )
 
-    async def _keep(
-        self, tx: Transaction, workspace_id: str, readable: list[tuple[Waiting, WebhookEvent, EventKind]]
-    ) -> int:
+    async def _keep(self, tx: Transaction, workspace_id: str, readable: list[Readable], catalog: Catalog) -> int:
         reported = [event for _, event, _ in readable]
         joined = await join(tx, workspace_id, reported, self._store.hasher)
         recorded: list[Recorded] = []
-        for (one, event, kind), send_id in zip(readable, joined.sends, strict=True):
-            known_as = self._store.hasher.all_of(event.email, event.user_id)
+        reports: list[Report] = []
+        people = [Person.all_of(self._store.hasher, event.email, event.user_id) for event in reported]
+        pushed = await _pushed_moments(tx, workspace_id, readable, people)
+        for (one, event, kind), known_as, send_id in zip(readable, people, joined.sends, strict=True):
             ours = read(event, kind, one.event_id)
             recorded.append(
                 Recorded(
                     event=ours,
                     send_id=send_id,
                     campaign_id=event.campaign_id,
-                    recipient_hash=known_as[0] if known_as else None,
+                    recipient_hash=known_as[0].recipient_hash if known_as else None,
                     received_at=one.received_at,
                     body=one.body,
                 )
             )
-            cause = _suppressing(ours)
-            if cause is not None:
-                for recipient_hash in known_as:
-                    await tx.suppressions.add(workspace_id, recipient_hash, cause, ours.occurred_at, ours.event_id)
+            told_at = max((pushed[p.recipient_hash] for p in known_as if p.recipient_hash in pushed), default=None)
+            reports += reports_of(known_as, event, ours, catalog, told_at)
+        await tx.suppressions.record(workspace_id, reports)
         await tx.events.add(workspace_id, recorded)
         await tx.sends.bind(workspace_id, joined.bound)
         await tx.events.join(workspace_id, {message: send_id for send_id, message in joined.bound.items()})
@@ -127,10 +131,32 @@ class InboxActivities:
                 raise
 
 
-def _suppressing(event: Event) -> Cause | None:
-    """Why an event forbids further sends to its recipient, in both streams of the workspace."""
-    if event.kind is EventKind.BOUNCED and event.reason == HARD_BOUNCE:
-        return "hard_bounce"
-    if event.kind is EventKind.COMPLAINED:
-        return "complaint"
-    return None
+def _sort(waiting: list[Waiting]) -> tuple[list[Readable], dict[int, str]]:
+    """Events that can be read, and what is wrong with the others (inbox id → problem)."""
+    readable: list[Readable] = []
+    problems: dict[int, str] = {}
+    for one in waiting:
+        try:
+            event = parse(one.body)
+        except UnreadableEvent as error:
+            problems[one.id] = str(error)
+            continue
+        kind = kind_of(event)
+        if kind is None:
+            problems[one.id] = f"unknown event {event.name}"
+        else:
+            readable.append((one, event, kind))
+    return readable, problems
+
+
+async def _pushed_moments(
+    tx: Transaction, workspace_id: str, readable: list[Readable], people: list[list[Person]]
+) -> dict[str, datetime]:
+    """When Iterable was last told of those whose subscriptions changed: their events may be the echo."""
+    changed = {
+        person.recipient_hash
+        for (_, _, kind), known_as in zip(readable, people, strict=True)
+        if kind in _SUBSCRIPTIONS
+        for person in known_as
+    }
+    return await tx.suppressions.pushed_moments(workspace_id, sorted(changed))

@@ -3,12 +3,13 @@
 from pydantic import SecretStr
 from temporalio import activity
 
+from activities.catalogs import read_catalog
 from activities.connectors import ClientFactory
 from activities.failures import failures, provider_failure
+from contracts.channel import EMAIL, Catalog, Channel
 from contracts.connector import CheckRequest, ConnectorSettings, ConnectorState, DataCenter
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.template import Stream
-from iterable.channels import Channel
 from iterable.client import IterableClient
 from iterable.errors import IterableError, KeyRefused
 from store.store import Store
@@ -26,10 +27,12 @@ class InstallActivities:
 
     @activity.defn
     async def check_connector(self, request: CheckRequest) -> None:
-        """Whether the key on offer may do what the connector needs, and the message types fit. Only reads.
+        """Whether the key on offer may do what the connector needs, and the message types and the all-list fit. Of
+        Iterable it only reads; the channels and message types it found are kept.
 
         `GET /api/webhooks` is outside of what read-only keys may do, so it proves a full server-side key.
-        Fails with `api_key_invalid`, `api_key_insufficient`, `message_type_missing`, `message_type_mismatch`.
+        Fails with `api_key_invalid`, `api_key_insufficient`, `message_type_missing`, `message_type_mismatch`, and with
+        `request_invalid` for an all-list that Iterable does not have.
         """
         with failures():
             async with self._store.read() as tx:
@@ -39,7 +42,9 @@ class InstallActivities:
             client = self._make_client(request.settings.data_center, key)
             try:
                 await client.webhooks.all()
-                await _check_message_types(client, request.settings)
+                catalog = await read_catalog(client)
+                _check_message_types(catalog, request.settings)
+                await _check_all_list(client, request.settings)
             except KeyRefused as error:
                 raise await self._refused(
                     request, await self._key_problem(error, request.settings.data_center, key)
@@ -50,6 +55,8 @@ class InstallActivities:
                 raise provider_failure(error) from None
             finally:
                 await client.aclose()
+            async with self._store.begin() as tx:
+                await tx.connectors.keep_catalog(request.workspace_id, catalog)
 
     async def _refused(self, request: CheckRequest, error: ConnectorError) -> ConnectorError:
         """Leaves the reason where `connector status` finds it, unless an older connector is in force."""
@@ -90,25 +97,30 @@ class InstallActivities:
             await tx.connectors.set_state(workspace_id, ConnectorState.UNINSTALLED)
 
 
-async def _check_message_types(client: IterableClient, settings: ConnectorSettings) -> None:
-    channels = {channel.id: channel for channel in await client.channels.all()}
-    channel_of_type = {kind.id: channels.get(kind.channel_id) for kind in await client.message_types.all()}
+def _check_message_types(catalog: Catalog, settings: ConnectorSettings) -> None:
+    known = {kind.id for kind in catalog.message_types}
     for stream in _STREAMS:
         wanted = settings.message_type_id(stream)
         if wanted is None:
             continue
-        if wanted not in channel_of_type:
+        if wanted not in known:
             raise ConnectorError(ErrorCode.MESSAGE_TYPE_MISSING, f"Iterable has no message type {wanted} ({stream})")
-        _check_channel(channel_of_type[wanted], stream, wanted)
+        _check_channel(catalog.channel_of(wanted), stream, wanted)
     if all(settings.message_type_id(stream) is None for stream in _STREAMS):
         raise ConnectorError(ErrorCode.MESSAGE_TYPE_MISSING, "No message type is set for either stream")
 
 
 def _check_channel(channel: Channel | None, stream: Stream, message_type_id: int) -> None:
     """Marketing or transactional is a property of the message type's channel; the type itself does not say."""
-    if channel is None or (channel.message_medium, channel.channel_type) != ("Email", stream.capitalize()):
-        kind = "unknown" if channel is None else f"{channel.channel_type} {channel.message_medium}"
+    if channel is None or (channel.medium, channel.kind) != (EMAIL, stream.capitalize()):
+        kind = "unknown" if channel is None else f"{channel.kind} {channel.medium}"
         raise ConnectorError(
             ErrorCode.MESSAGE_TYPE_MISMATCH,
             f"Message type {message_type_id} belongs to a channel of the kind {kind}, not {stream} email",
         )
+
+
+async def _check_all_list(client: IterableClient, settings: ConnectorSettings) -> None:
+    wanted = settings.all_list_id
+    if wanted is not None and wanted not in {one.id for one in await client.lists.all()}:
+        raise ConnectorError(ErrorCode.REQUEST_INVALID, f"Iterable has no list {wanted} (all_list_id)")

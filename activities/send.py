@@ -5,17 +5,21 @@ import re
 import structlog
 from temporalio import activity
 
-from activities.connectors import InstalledConnectors
+from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failures, provider_failure
 from activities.fingerprints import fingerprint, template_ref
+from activities.suppressing import Path, check, suppress_forgotten
 from contracts.connector import ConnectorSettings
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
 from contracts.target import FingerprintRequest, Pace, PreparedSend, ProfileRequest, SendEnding
 from contracts.template import Template
-from iterable.errors import IterableError
+from iterable.errors import IterableError, RecipientForgotten
+from store.person import Person
 from store.sends import NOT_TAKEN, Claim, SendRow
 from store.store import Store, Transaction
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _ADDRESS = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 
@@ -45,10 +49,10 @@ class SendActivities:
                 )
             _check_identity(send.recipient, connector.settings)
             async with self._store.begin() as tx:
-                return await self._prepare(tx, request, connector.settings, message_type_id)
+                return await self._prepare(tx, request, connector, message_type_id)
 
     async def _prepare(
-        self, tx: Transaction, request: FingerprintRequest, settings: ConnectorSettings, message_type_id: int
+        self, tx: Transaction, request: FingerprintRequest, connector: InForce, message_type_id: int
     ) -> PreparedSend:
         send = request.send
         content = await _content(tx, send)
@@ -60,7 +64,7 @@ class SendActivities:
             template_ref=ref,
             message_type_id=message_type_id,
             recipient_hash=known_as[0],
-            pace=Pace.of(settings, send.stream),
+            pace=Pace.of(connector.settings, send.stream),
         )
         row = await tx.sends.claim(
             Claim(send.workspace_id, send.send_id, request.run_id, send.stream, content_hash, ref, known_as[0])
@@ -70,7 +74,10 @@ class SendActivities:
             if earlier is not None:
                 return prepared.model_copy(update={"ending": earlier})
             await tx.sends.take_over(send.workspace_id, send.send_id, request.run_id)
-        if await tx.suppressions.cause_of(send.workspace_id, known_as) is not None:
+        path = Path.of(connector.settings, connector.catalog, send.stream)
+        (rule,) = await check(tx, send.workspace_id, [known_as], path)
+        if rule is not None:
+            log.info("send.suppressed", cause=rule.cause, scope=rule.scope)
             await tx.sends.close(send.workspace_id, send.send_id, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED)
             suppressed = SendResult(
                 status=SendStatus.SUPPRESSED,
@@ -112,6 +119,9 @@ class SendActivities:
                 email=request.recipient.email, user_id=request.recipient.user_id, data_fields=fields
             )
         except IterableError as error:
+            if isinstance(error, RecipientForgotten):
+                people = Person.all_of(self._store.hasher, request.recipient.email, request.recipient.user_id)
+                await suppress_forgotten(self._store, request.workspace_id, people)
             raise provider_failure(error, connector.settings) from None
 
     @activity.defn

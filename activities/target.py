@@ -11,11 +11,13 @@ from temporalio import activity
 from activities.beating import to_the_end
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failures, provider_failure
+from activities.suppressing import suppress_forgotten
 from contracts.connector import ConnectorSettings
 from contracts.send import RESERVED_DATA_KEY
 from contracts.target import TargetEnd, TargetOutcome, TargetRequest
 from iterable.email import TargetEmail
-from iterable.errors import NotTaken, OutcomeUnknown, RecipientUnknown, Refused
+from iterable.errors import NotTaken, OutcomeUnknown, RecipientForgotten, RecipientUnknown, Refused
+from store.person import Person
 from store.sends import NOT_TAKEN, Attempt, SendRow
 from store.store import Store
 
@@ -80,6 +82,9 @@ class TargetActivities:
         await self._end(request, number, NOT_TAKEN)
         if isinstance(error, RecipientUnknown):
             return TargetOutcome(end=TargetEnd.RECIPIENT_UNKNOWN)
+        if isinstance(error, RecipientForgotten):
+            people = Person.all_of(self._store.hasher, request.recipient.email, request.recipient.user_id)
+            await suppress_forgotten(self._store, request.workspace_id, people)
         if isinstance(error, Refused) and "campaignId" in error.invalid_params:
             async with self._store.begin() as tx:
                 await tx.shadows.drop(request.workspace_id, request.shadow.campaign_id)

@@ -23,6 +23,7 @@ from cli.doctor import examine
 from cli.install import InstallRefused, install
 from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, say, stop, table
 from cli.sending import send_accepted
+from cli.suppressions import suppressions
 from contracts.connector import (
     ConnectorSettings,
     ConnectorState,
@@ -47,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(suppressions, name="suppressions")
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

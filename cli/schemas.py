@@ -9,11 +9,19 @@ from pydantic.json_schema import JsonSchemaMode
 from contracts.connector import ConnectorSettings, ConnectorStatus, InstallRequest
 from contracts.event import TimelinePage
 from contracts.send import CancelAnswer, SendRequest, SendResult
+from contracts.suppression import SuppressionPage, SyncProgress, SyncRequest
 from contracts.template import Template
 
 FOLDER = Path(__file__).parent.parent / "docs" / "contracts"
-_GIVEN: tuple[type[BaseModel], ...] = (SendRequest, Template, InstallRequest, ConnectorSettings)
-_TAKEN: tuple[type[BaseModel], ...] = (SendResult, CancelAnswer, TimelinePage, ConnectorStatus)
+_GIVEN: tuple[type[BaseModel], ...] = (SendRequest, Template, InstallRequest, ConnectorSettings, SyncRequest)
+_TAKEN: tuple[type[BaseModel], ...] = (
+    SendResult,
+    CancelAnswer,
+    TimelinePage,
+    ConnectorStatus,
+    SuppressionPage,
+    SyncProgress,
+)
 
 
 def generate() -> dict[Path, bytes]:

@@ -54,6 +54,14 @@ class ConnectorSettings(Contract):
     transactional_outcome_policy: OutcomePolicy = "at_least_once"
     marketing_outcome_policy: OutcomePolicy = "at_most_once"
     on_key_refused: KeyPolicy = "wait"
+    complaint_blocks_transactional: bool = True
+    """A complaint always blocks marketing; whether receipts and passwords still go out to whom complained, you say."""
+    all_list_id: int | None = None
+    """The Iterable list that everybody is on. With it, our own suppressions can be pushed to Iterable, and leaving it
+    blocks marketing; leaving any other list is a list matter and blocks nothing."""
+    push_removals: bool = False
+    """Whether a sync also takes back in Iterable what it pushed and was removed here since. It subscribes people again,
+    so it stays off unless somebody decides it."""
 
     def outcome_policy(self, stream: Stream) -> OutcomePolicy:
         """The policy of a stream."""

@@ -4,6 +4,7 @@ SEND_WORKFLOW = "SendWorkflow"
 SHADOW_WORKFLOW = "ShadowCampaignWorkflow"
 INBOX_WORKFLOW = "EventInboxWorkflow"
 INSTALL_WORKFLOW = "InstallWorkflow"
+SUPPRESSION_WORKFLOW = "SuppressionSyncWorkflow"
 
 EVENTS_SIGNAL = "events"
 WAKE_SIGNAL = "wake"
@@ -27,3 +28,8 @@ def shadow_workflow_id(workspace_id: str, fingerprint: str) -> str:
 def inbox_workflow_id(workspace_id: str, shard: int) -> str:
     """The run that drains one shard of a workspace's events."""
     return f"iterable/{workspace_id}/inbox/{shard}"
+
+
+def suppression_workflow_id(workspace_id: str, sync_id: str) -> str:
+    """The run that brings Iterable up to date with our suppressions."""
+    return f"iterable/{workspace_id}/suppressions/{sync_id}"

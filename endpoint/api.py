@@ -1,4 +1,4 @@
-"""The API that GenieOS reads: sends, timelines, the connector; and templates put in ahead of their sends."""
+"""The API that GenieOS reads: sends, timelines, suppressions, the connector; and templates put in ahead of sends."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -8,15 +8,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from activities.fingerprints import template_ref
+from activities.suppressing import Path, entry_of
 from contracts.connector import ConnectorStatus
 from contracts.event import TimelinePage
 from contracts.received import refusal_of
+from contracts.suppression import SuppressionPage
 from contracts.template import Template
 from endpoint.body import read_body
 from store.store import Store
 
 _LARGEST_PAGE = 1_000
-_LARGEST_CURSOR = 2**63
+_LARGEST_CURSOR = 2**63 - 1  # what the databases' whole numbers hold
 _MAX_TEMPLATE_BYTES = 5_000_000
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -54,18 +56,32 @@ class Api:
 
     async def timeline(self, request: Request) -> Response:
         """`GET /v1/workspaces/{ws}/timeline?after=CURSOR&limit=N&send_id=…`: a `TimelinePage`."""
-        try:
-            after = int(request.query_params.get("after", "0"))
-            limit = min(int(request.query_params.get("limit", "100")), _LARGEST_PAGE)
-        except ValueError:
-            return _problem(400, "request_invalid", "after and limit are whole numbers.")
-        if not 0 <= after < _LARGEST_CURSOR or limit < 1:
-            return _problem(400, "request_invalid", "after is a cursor of an earlier answer or 0, limit 1 or more.")
+        window = _window(request)
+        if isinstance(window, Response):
+            return window
+        after, limit = window
         async with self._store.read() as tx:
             entries = await tx.events.page(
                 request.path_params["workspace_id"], after, limit, request.query_params.get("send_id")
             )
         return _model(TimelinePage(entries=entries, next_cursor=entries[-1].cursor if entries else after))
+
+    async def suppressions(self, request: Request) -> Response:
+        """`GET /v1/workspaces/{ws}/suppressions?after=CURSOR&limit=N`: a `SuppressionPage`, lifted ones included, so
+        that a reader hears of a lift too."""
+        window = _window(request)
+        if isinstance(window, Response):
+            return window
+        after, limit = window
+        workspace_id = request.path_params["workspace_id"]
+        async with self._store.read() as tx:
+            row = await tx.connectors.get(workspace_id)
+            found = await tx.suppressions.page(workspace_id, after, limit)
+        if row is None:
+            return _problem(404, "connector_not_installed", "This workspace has no connector.")
+        paths = Path.all_of(row.settings, row.catalog)
+        entries = [entry_of(workspace_id, one, paths) for one in found]
+        return _model(SuppressionPage(entries=entries, next_cursor=entries[-1].cursor if entries else after))
 
     async def connector(self, request: Request) -> Response:
         """`GET /v1/workspaces/{ws}/connector`: a `ConnectorStatus`."""
@@ -101,6 +117,18 @@ class Api:
         async with self._store.begin() as tx:
             await tx.templates.put(workspace_id, ref, content)
         return JSONResponse({"template_ref": ref})
+
+
+def _window(request: Request) -> tuple[int, int] | Response:
+    """The cursor and the size of the page that is asked for, or the refusal."""
+    try:
+        after = int(request.query_params.get("after", "0"))
+        limit = min(int(request.query_params.get("limit", "100")), _LARGEST_PAGE)
+    except ValueError:
+        return _problem(400, "request_invalid", "after and limit are whole numbers.")
+    if not 0 <= after <= _LARGEST_CURSOR or limit < 1:
+        return _problem(400, "request_invalid", "after is 0 or more, limit 1 or more.")
+    return after, limit
 
 
 def _model(model: BaseModel) -> Response:

@@ -42,6 +42,7 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Starlette:
             Route("/metrics", metrics.get),
             Route(f"{workspace}/sends/{{send_id}}", api.guarded(api.send)),
             Route(f"{workspace}/timeline", api.guarded(api.timeline)),
+            Route(f"{workspace}/suppressions", api.guarded(api.suppressions)),
             Route(f"{workspace}/connector", api.guarded(api.connector)),
             Route(f"{workspace}/templates", api.guarded(api.put_template), methods=["PUT"]),
         ],

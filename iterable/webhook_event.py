@@ -28,7 +28,11 @@ class UnreadableEvent(Exception):
 
 @dataclass(frozen=True)
 class WebhookEvent:
-    """What was reported, in Iterable's words. `url` has lost its query and fragment, which may be personal."""
+    """What was reported, in Iterable's words. `url` has lost its query and fragment, which may be personal.
+
+    `list_ids`, `channel_ids` and `message_type_ids` say what was subscribed to or unsubscribed from, `source` by whom
+    (`unsubSource`, `signupSource`). `channel_id` and `message_type_id` are those of the message that led to it.
+    """
 
     name: str
     email: str | None
@@ -39,6 +43,12 @@ class WebhookEvent:
     reason: str | None
     url: str | None
     correlation: dict[str, str]
+    source: str | None = None
+    list_ids: tuple[int, ...] = ()
+    channel_ids: tuple[int, ...] = ()
+    message_type_ids: tuple[int, ...] = ()
+    channel_id: int | None = None
+    message_type_id: int | None = None
 
 
 def concerns_email(payload: dict[str, Any]) -> bool:
@@ -92,6 +102,12 @@ def parse(body: bytes) -> WebhookEvent:
         reason=_text(fields.get("reason") or fields.get("recipientState") or fields.get("unsubSource")),
         url=_bare_url(fields.get("url") or fields.get("linkUrl")),
         correlation=_correlation(payload, fields),
+        source=_text(fields.get("unsubSource") or fields.get("signupSource")),
+        list_ids=_numbers(fields.get("emailListIds")) or _numbers([fields.get("emailListId")]),  # an export's form
+        channel_ids=_numbers(fields.get("channelIds")),
+        message_type_ids=_numbers(fields.get("messageTypeIds")),
+        channel_id=_number(fields.get("channelId")),
+        message_type_id=_number(fields.get("messageTypeId")),
     )
 
 
@@ -134,6 +150,11 @@ def _text(value: Any) -> str | None:
 
 def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    items = cast("list[Any]", value) if isinstance(value, list) else []
+    return tuple(sorted({item for item in items if isinstance(item, int) and not isinstance(item, bool)}))
 
 
 def _bare_url(value: Any) -> str | None:

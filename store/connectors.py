@@ -6,6 +6,7 @@ from datetime import datetime
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
+from contracts.channel import Catalog
 from contracts.connector import ConnectorSettings, ConnectorState
 from store.repository import SealingRepository
 from store.tables import connector, webhook_token
@@ -21,6 +22,7 @@ class ConnectorRow:
     settings: ConnectorSettings
     api_key: SecretStr | None
     changed_at: datetime
+    catalog: Catalog
 
 
 class Connectors(SealingRepository):
@@ -40,6 +42,7 @@ class Connectors(SealingRepository):
             settings=ConnectorSettings.model_validate_json(row.settings),
             api_key=self._open(row.api_key, workspace_id),
             changed_at=row.changed_at,
+            catalog=Catalog() if row.catalog is None else Catalog.model_validate_json(row.catalog),
         )
 
     async def offer(self, workspace_id: str, settings: ConnectorSettings, api_key: SecretStr) -> None:
@@ -97,6 +100,12 @@ class Connectors(SealingRepository):
             update(connector)
             .where(connector.c.workspace_id == workspace_id, connector.c.state == ConnectorState.VALIDATING.value)
             .values(reason=reason, changed_at=self._clock())
+        )
+
+    async def keep_catalog(self, workspace_id: str, catalog: Catalog) -> None:
+        """The project's channels and message types as just read."""
+        await self._connection.execute(
+            update(connector).where(connector.c.workspace_id == workspace_id).values(catalog=catalog.model_dump_json())
         )
 
     async def first_webhook_came(self, workspace_id: str) -> None:

@@ -6,7 +6,6 @@ the place the value belongs to (table, column, row): a sealed value copied to an
 
 import base64
 import binascii
-import hashlib
 import hmac
 import os
 import secrets
@@ -107,7 +106,7 @@ class KeyedHasher:
     """
 
     def __init__(self, pepper: bytes) -> None:
-        self._pepper = pepper
+        self._keyed = hmac.new(pepper, digestmod="sha256")  # copied for every hash: half the time of keying anew
 
     def of_email(self, email: str) -> str:
         """Addresses are compared without case: mailboxes that differ only in case are not seen in practice."""
@@ -127,4 +126,6 @@ class KeyedHasher:
         return [*found, self.of_user_id(user_id)] if user_id else found
 
     def _hash(self, text: str) -> str:
-        return hmac.new(self._pepper, text.encode(), hashlib.sha256).hexdigest()
+        keyed = self._keyed.copy()
+        keyed.update(text.encode())
+        return keyed.hexdigest()

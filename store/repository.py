@@ -1,9 +1,11 @@
 """What every repository shares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import ClauseElement, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,6 +21,23 @@ class Repository:
     def __init__(self, connection: AsyncConnection, clock: Callable[[], datetime]) -> None:
         self._connection = connection
         self._clock = clock
+
+    async def _run_rows(self, statement: ClauseElement, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Runs a statement once for each row of parameters; how many rows it changed in all.
+
+        As `execute` with a list, at half the time: the statement is compiled once and the values are handed to the
+        driver as they are, so they must be what it takes (a moment as `microseconds`), and all of the statement's
+        parameters must be in each row.
+        """
+        compiled = statement.compile(dialect=self._connection.dialect)
+        names: list[str] | None = getattr(compiled, "positiontup", None)  # None: its driver takes names
+        given = rows if names is None else list(map(itemgetter(*names), rows))
+        done = await self._connection.exec_driver_sql(
+            str(compiled),
+            given,  # pyright: ignore[reportArgumentType]
+            execution_options={"preserve_rowcount": True},
+        )
+        return done.rowcount
 
     def _upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows ON CONFLICT in this engine's dialect."""

@@ -26,7 +26,7 @@ from store.shadows import Shadows
 from store.suppressions import Suppressions
 from store.templates import Templates
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]
@@ -49,7 +49,7 @@ class Transaction:
         self.inbox = Inbox(connection, keyring, clock)
         self.events = Events(connection, keyring, clock)
         self.paces = Paces(connection, clock)
-        self.suppressions = Suppressions(connection, clock)
+        self.suppressions = Suppressions(connection, keyring, clock)
 
 
 class Store:

@@ -1,37 +1,343 @@
-"""Suppressions: who must not be sent to."""
+"""Suppressions: who must not be sent to, as all reports together say.
 
+A report is one occurrence: something suppressed a person, or lifted a suppression. Reports come in any order and more
+than once, so a row holds only what does not depend on the order: the first and the last moment of suppressing, the last
+moment of lifting, and the words of the newest report. What holds is decided when it is read: the newest occurrence
+wins, and within the same second (Iterable reports whole ones) the suppression does.
+"""
+
+from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Literal
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
-from store.repository import Repository
-from store.tables import suppression
+from contracts.suppression import OURS, WORKSPACE, Cause
+from store.person import Kind, Person
+from store.repository import IN_BATCH, SealingRepository
+from store.tables import microseconds, suppression, suppression_feed
 
-Cause = Literal["hard_bounce", "complaint"]
+PushState = Literal["pushing", "pushed", "not_pushed", "withdrawing", "withdrawn", "not_withdrawn"]
+"""Where Iterable stands. `pushing` and `withdrawing` are written before the request leaves: its echo may be faster than
+its answer, and a worker that dies in between leaves them to be done again."""
+
+_S = suppression.c
+_INSTANT = timedelta(microseconds=1)
+_PREFIX: dict[Kind, bytes] = {"email": b"e:", "user_id": b"u:"}
+_NONE: ColumnElement[str] = literal_column("''")
+PUSHED_SCOPES = (WORKSPACE, "marketing")
+"""What can be pushed takes a person off all marketing, so what blocks transactional mail alone is not pushed."""
 
 
-class Suppressions(Repository):
-    """Queries over suppressions. Both causes known here block both streams of the whole workspace."""
+@dataclass(slots=True)
+class Report:
+    """One occurrence. `source` says who told us, `reason` is Iterable's own word or an admin's. Not frozen, as
+    `Person`."""
 
-    async def cause_of(self, workspace_id: str, recipient_hashes: Sequence[str]) -> Cause | None:
-        """Why a person must not be sent to, the oldest cause first; None where nothing forbids it."""
-        return await self._connection.scalar(
-            select(suppression.c.cause)
-            .where(suppression.c.workspace_id == workspace_id, suppression.c.recipient_hash.in_(recipient_hashes))
-            .order_by(suppression.c.since)
-            .limit(1)
-        )
+    person: Person
+    cause: Cause
+    scope: str
+    at: datetime
+    lifts: bool = False
+    source: str | None = None
+    reason: str | None = None
+    event_id: str | None = None
 
-    async def add(
-        self, workspace_id: str, recipient_hash: str, cause: Cause, since: datetime, event_id: str | None
-    ) -> None:
-        """Suppresses a person; a second report of the same cause changes nothing."""
-        await self._connection.execute(
-            self._upsert(suppression)
-            .values(
-                workspace_id=workspace_id, recipient_hash=recipient_hash, cause=cause, since=since, event_id=event_id
+
+@dataclass(frozen=True)
+class Suppression:
+    """What is known of one person, cause and scope. `person` is there only where it was asked for and is kept."""
+
+    recipient_hash: str
+    cause: Cause
+    scope: str
+    cursor: int
+    source: str | None
+    reason: str | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+    lifted_at: datetime | None
+    push_state: str | None
+    push_problem: str | None
+    pushed_at: datetime | None
+    person: Person | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it holds."""
+        return self.lifted_at is None or self.lifted_at <= self.last_seen_at
+
+    @property
+    def since(self) -> datetime:
+        """From when on it holds: after a lift, the last report is the earliest moment that is certain."""
+        lifted_between = self.lifted_at is not None and self.lifted_at > self.first_seen_at
+        return self.last_seen_at if lifted_between else self.first_seen_at
+
+
+class Suppressions(SealingRepository):
+    """Queries over suppressions."""
+
+    async def record(self, workspace_id: str, reports: Sequence[Report], *, only_new: bool = False) -> int:
+        """Takes reports in; how many of them changed something. `only_new` leaves alone what holds already.
+
+        One writer of a workspace at a time: the feed's row is locked until the transaction ends, so that readers by
+        cursor see changes in the order of their cursors.
+        """
+        if not reports:
+            return 0
+        cursor = await self._reserve(workspace_id, len(reports))
+        seal = self._keyring.seal
+        values: list[dict[str, Any]] = []
+        for number, one in enumerate(reports, start=cursor):
+            person, at = one.person, microseconds(one.at)
+            seen, lifted = (None, at) if one.lifts else (at, None)
+            values.append(
+                {
+                    "workspace_id": workspace_id,
+                    "recipient_hash": person.recipient_hash,
+                    "cause": one.cause.value,
+                    "scope": one.scope,
+                    "cursor": number,
+                    "identity": seal(_PREFIX[person.kind] + person.value.encode(), _place(workspace_id, person)),
+                    "source": None if one.lifts else one.source,
+                    "reason": None if one.lifts else one.reason,
+                    "event_id": None if one.lifts else one.event_id,
+                    "first_seen_at": seen,
+                    "last_seen_at": seen,
+                    "lifted_at": lifted,
+                }
             )
-            .on_conflict_do_nothing()
+        return await self._run_rows(self._merging(list(values[0]), only_new=only_new), values)
+
+    def _merging(self, columns: Sequence[str], *, only_new: bool) -> ClauseElement:
+        """Minimum, maximum, and the newest report's words: the same whatever came first. A report that says nothing new
+        changes nothing, not even the cursor."""
+        insert = self._upsert(suppression).values({name: bindparam(name) for name in columns})
+        new = insert.excluded
+        newer = or_(
+            _S.last_seen_at.is_(None),
+            new.last_seen_at > _S.last_seen_at,
+            and_(
+                new.last_seen_at == _S.last_seen_at,
+                func.coalesce(new.event_id, _NONE) > func.coalesce(_S.event_id, _NONE),
+            ),
         )
+        newest = and_(new.last_seen_at.is_not(None), newer)
+        earlier = or_(_S.first_seen_at.is_(None), new.first_seen_at < _S.first_seen_at)
+        later_lift = and_(new.lifted_at.is_not(None), or_(_S.lifted_at.is_(None), new.lifted_at > _S.lifted_at))
+        says_more = or_(newest, new.first_seen_at < _S.first_seen_at, later_lift)
+        return insert.on_conflict_do_update(
+            index_elements=[_S.workspace_id, _S.recipient_hash, _S.cause, _S.scope],
+            set_={
+                "cursor": new.cursor,
+                "identity": func.coalesce(_S.identity, new.identity),
+                "source": case((newest, new.source), else_=_S.source),
+                "reason": case((newest, new.reason), else_=_S.reason),
+                "event_id": case((newest, new.event_id), else_=_S.event_id),
+                "first_seen_at": case((earlier, new.first_seen_at), else_=_S.first_seen_at),
+                "last_seen_at": case((newest, new.last_seen_at), else_=_S.last_seen_at),
+                "lifted_at": case((later_lift, new.lifted_at), else_=_S.lifted_at),
+            },
+            where=and_(newest, or_(_S.last_seen_at.is_(None), ~_HOLDS)) if only_new else says_more,
+        )
+
+    async def lift(self, workspace_id: str, recipient_hash: str, causes: Sequence[Cause]) -> list[Suppression]:
+        """Lifts what an admin removes: everything of these causes that holds now, which is returned."""
+        held = [s for s in (await self.of(workspace_id, [recipient_hash]))[recipient_hash] if s.cause in causes]
+        if held:
+            cursor = await self._reserve(workspace_id, len(held))
+            now = self._clock()
+            for number, one in enumerate(held, start=cursor):
+                await self._connection.execute(
+                    update(suppression)
+                    .where(_is(workspace_id, one))
+                    .values(cursor=number, lifted_at=max(now, one.last_seen_at + _INSTANT))
+                )
+        return held
+
+    async def forget(self, workspace_id: str, recipient_hashes: Sequence[str]) -> None:
+        """Drops the names of people who asked to be forgotten; their hashes go on keeping mail from them."""
+        await self._connection.execute(
+            update(suppression)
+            .where(_S.workspace_id == workspace_id, _S.recipient_hash.in_(recipient_hashes))
+            .values(identity=None)
+        )
+
+    async def of(
+        self, workspace_id: str, recipient_hashes: Sequence[str], *, lifted: bool = False
+    ) -> defaultdict[str, list[Suppression]]:
+        """What holds for people, by hash, oldest first; on request with what was lifted. A few hashes or a batch of
+        thousands: one query for every 500."""
+        found: defaultdict[str, list[Suppression]] = defaultdict(list)
+        for start in range(0, len(recipient_hashes), IN_BATCH):
+            query = _seen(workspace_id).where(_S.recipient_hash.in_(recipient_hashes[start : start + IN_BATCH]))
+            rows = await self._connection.execute(query if lifted else query.where(_HOLDS))
+            for row in rows:
+                found[row.recipient_hash].append(_suppression(row))
+        for some in found.values():
+            some.sort(key=lambda s: (s.since, s.cause, s.scope))
+        return found
+
+    async def page(
+        self, workspace_id: str, after: int, limit: int, *, lifted: bool = True, cause: Cause | None = None
+    ) -> list[Suppression]:
+        """What changed after a cursor, oldest change first, with the people's names."""
+        query = _seen(workspace_id).where(_S.cursor > after).order_by(_S.cursor).limit(limit)
+        if not lifted:
+            query = query.where(_HOLDS)
+        if cause is not None:
+            query = query.where(_S.cause == cause.value)
+        return [self._with_person(workspace_id, row) for row in await self._connection.execute(query)]
+
+    # ── what Iterable is told of ──────────────────────────────────────────────────────────────────────────────────
+
+    async def to_push(self, workspace_id: str, after: int, limit: int) -> list[Suppression]:
+        """Our own suppressions that Iterable does not have yet, in order of their cursors."""
+        return await self._ours(
+            workspace_id,
+            after,
+            limit,
+            _HOLDS,
+            or_(_S.push_state.is_(None), _S.push_state != "pushed", _S.pushed_at < _S.last_seen_at),
+        )
+
+    async def to_withdraw(self, workspace_id: str, after: int, limit: int) -> list[Suppression]:
+        """Our own suppressions that Iterable has and that were removed here since."""
+        states: list[PushState] = ["pushing", "pushed", "withdrawing", "not_withdrawn"]
+        return await self._ours(workspace_id, after, limit, ~_HOLDS, _S.push_state.in_(states))
+
+    async def _ours(
+        self, workspace_id: str, after: int, limit: int, *conditions: ColumnElement[bool]
+    ) -> list[Suppression]:
+        query = _seen(workspace_id).where(
+            _S.cursor > after,
+            _S.cause.in_([cause.value for cause in OURS]),
+            _S.scope.in_(PUSHED_SCOPES),
+            _S.identity.is_not(None),
+            *conditions,
+        )
+        rows = await self._connection.execute(query.order_by(_S.cursor).limit(limit))
+        return [self._with_person(workspace_id, row) for row in rows]
+
+    async def mark(
+        self, workspace_id: str, marks: Sequence[tuple[Suppression, PushState, str | None]], *, at: datetime | None
+    ) -> None:
+        """Records where Iterable stands: (suppression, state, problem). `at` is the moment the request leaves; without
+        it the moment stays."""
+        if not marks:
+            return
+        values: dict[str, Any] = {"push_state": bindparam("now_state"), "push_problem": bindparam("now_problem")}
+        if at is not None:
+            values["pushed_at"] = at
+        await self._connection.execute(
+            update(suppression)
+            .where(
+                _S.workspace_id == workspace_id,
+                _S.recipient_hash == bindparam("of_hash"),
+                _S.cause == bindparam("of_cause"),
+                _S.scope == bindparam("of_scope"),
+            )
+            .values(values),
+            [
+                {
+                    "of_hash": one.recipient_hash,
+                    "of_cause": one.cause.value,
+                    "of_scope": one.scope,
+                    "now_state": state,
+                    "now_problem": problem,
+                }
+                for one, state, problem in marks
+            ],
+        )
+
+    async def pushed_moments(self, workspace_id: str, recipient_hashes: Sequence[str]) -> dict[str, datetime]:
+        """When Iterable was last told of people, by hash; those it was never told of are absent."""
+        found: dict[str, datetime] = {}
+        for start in range(0, len(recipient_hashes), IN_BATCH):
+            rows = await self._connection.execute(
+                select(_S.recipient_hash, func.max(_S.pushed_at).label("pushed_at"))
+                .where(
+                    _S.workspace_id == workspace_id,
+                    _S.recipient_hash.in_(recipient_hashes[start : start + IN_BATCH]),
+                    _S.pushed_at.is_not(None),
+                )
+                .group_by(_S.recipient_hash)
+            )
+            found |= {row.recipient_hash: row.pushed_at for row in rows}
+        return found
+
+    # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _reserve(self, workspace_id: str, count: int) -> int:
+        """The first of `count` fresh cursors; locks the workspace's feed."""
+        insert = self._upsert(suppression_feed).values(workspace_id=workspace_id, last_cursor=count)
+        last = await self._connection.scalar(
+            insert.on_conflict_do_update(
+                index_elements=[suppression_feed.c.workspace_id],
+                set_={"last_cursor": suppression_feed.c.last_cursor + count},
+            ).returning(suppression_feed.c.last_cursor)
+        )
+        if last is None:
+            raise RuntimeError("the cursors that were just reserved are not there")
+        return last - count + 1
+
+    def _with_person(self, workspace_id: str, row: Row[Any]) -> Suppression:
+        if row.identity is None:
+            return _suppression(row)
+        opened = self._keyring.open(row.identity, _place(workspace_id, row))
+        kind: Kind = "email" if opened.startswith(_PREFIX["email"]) else "user_id"
+        return _suppression(row, Person(row.recipient_hash, kind, opened.removeprefix(_PREFIX[kind]).decode()))
+
+
+_HOLDS: ColumnElement[bool] = or_(_S.lifted_at.is_(None), _S.lifted_at <= _S.last_seen_at)
+
+
+def _seen(workspace_id: str) -> Select[Any]:
+    """Rows that are more than a lift which waits for what it overrules."""
+    return select(suppression).where(_S.workspace_id == workspace_id, _S.last_seen_at.is_not(None))
+
+
+def _is(workspace_id: str, one: Suppression) -> ColumnElement[bool]:
+    return and_(
+        _S.workspace_id == workspace_id,
+        _S.recipient_hash == one.recipient_hash,
+        _S.cause == one.cause.value,
+        _S.scope == one.scope,
+    )
+
+
+def _place(workspace_id: str, of: Person | Row[Any]) -> str:
+    return f"suppression.identity.{workspace_id}/{of.recipient_hash}"
+
+
+def _suppression(row: Row[Any], person: Person | None = None) -> Suppression:
+    return Suppression(
+        recipient_hash=row.recipient_hash,
+        cause=Cause(row.cause),
+        scope=row.scope,
+        cursor=row.cursor,
+        source=row.source,
+        reason=row.reason,
+        first_seen_at=row.first_seen_at,
+        last_seen_at=row.last_seen_at,
+        lifted_at=row.lifted_at,
+        push_state=row.push_state,
+        push_problem=row.push_problem,
+        pushed_at=row.pushed_at,
+        person=person,
+    )

@@ -22,6 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -32,6 +34,14 @@ metadata = MetaData(
 )
 
 
+def microseconds(moment: datetime) -> int:
+    """Since 1970 UTC. Raises `ValueError` where the moment has no time zone."""
+    if moment.tzinfo is None:
+        raise ValueError("a moment needs a time zone")
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware instant, kept as microseconds since 1970 UTC: the same on every engine, and it compares as a number."""
 
@@ -40,12 +50,7 @@ class Moment(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
         del dialect
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a moment needs a time zone")
-        delta = value - datetime(1970, 1, 1, tzinfo=UTC)
-        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         del dialect
@@ -71,6 +76,7 @@ connector = Table(
     Column("api_key", LargeBinary),
     Column("pending_api_key", LargeBinary),  # offered by an installation that is still being checked
     Column("changed_at", Moment, nullable=False),
+    Column("catalog", Text),  # channels and message types of the Iterable project
 )
 
 webhook_token = Table(
@@ -190,12 +196,34 @@ pace = Table(
     Column("next_at", Moment, nullable=False),
 )
 
+# One row for every person, cause and scope, whether it holds or was lifted. A row is what all reports together say, in
+# whatever order they came: the first and last moment it was reported for, and the last it was lifted for. A row may be
+# there for a lift alone (`last_seen_at` is empty): the older report that it overrules may still arrive.
 suppression = Table(
     "suppression",
     metadata,
     Column("workspace_id", String(64), primary_key=True),
     Column("recipient_hash", String(64), primary_key=True),
     Column("cause", String(16), primary_key=True),
-    Column("since", Moment, nullable=False),
+    Column("scope", String(40), primary_key=True),
+    Column("cursor", BigInteger, nullable=False),
+    Column("identity", LargeBinary),  # sealed; empty where the person asked to be forgotten
+    Column("source", String(32)),
+    Column("reason", Text),
     Column("event_id", String(64)),
+    Column("first_seen_at", Moment),
+    Column("last_seen_at", Moment),
+    Column("lifted_at", Moment),
+    Column("push_state", String(16)),
+    Column("push_problem", String(16)),
+    Column("pushed_at", Moment),
+    UniqueConstraint("workspace_id", "cursor"),
+)
+
+# The last cursor given out. Its row is locked until the writer commits, so cursors become visible in their order.
+suppression_feed = Table(
+    "suppression_feed",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("last_cursor", BigInteger, nullable=False),
 )

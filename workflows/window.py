@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.event import Event, in_order
     from contracts.send import SendRequest, SendStatus
     from contracts.shadow import Shadow, ShadowRequest
+    from contracts.suppression import SyncProgress
     from contracts.target import PreparedSend
 
 WORKSPACE, STATUS, STREAM, FINGERPRINT, CAMPAIGN_ID, RECIPIENT_HASH = (
@@ -63,3 +64,15 @@ def show_shadow(request: ShadowRequest, shadow: Shadow | None) -> None:
     if shadow is not None:
         attributes.append(CAMPAIGN_ID.value_set(str(shadow.campaign_id)))
     workflow.upsert_search_attributes(attributes)  # pyright: ignore[reportUnknownMemberType]
+
+
+def show_sync(workspace_id: str, progress: SyncProgress, next_step: str) -> None:
+    """How far a sync of suppressions has come: counts only."""
+    failed = ", ".join(f"{count} {reason}" for reason, count in sorted(progress.failed.items())) or "none"
+    workflow.upsert_search_attributes([WORKSPACE.value_set(workspace_id)])  # pyright: ignore[reportUnknownMemberType]
+    lines = [
+        f"**{progress.pushed} pushed**, {progress.withdrawn} withdrawn, in {progress.batches} batches",
+        f"Not taken by Iterable: {failed}",
+        f"Next: {next_step}",
+    ]
+    workflow.set_current_details("\n\n".join(lines))

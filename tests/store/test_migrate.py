@@ -4,7 +4,7 @@ from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from store.migrate import head, migrate
 from store.store import SCHEMA, make_engine
@@ -35,3 +35,31 @@ async def test_migrating_twice_changes_nothing_and_back_leaves_nothing(tmp_path:
 
 def test_the_code_knows_the_newest_migration() -> None:
     assert head() == SCHEMA
+
+
+async def test_suppressions_of_the_first_schema_live_on_and_survive_the_way_back(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'a.db'}"
+    await migrate(url, "0001")
+    engine = make_engine(url)
+    async with engine.begin() as connection:
+        for number, cause in enumerate(("hard_bounce", "complaint")):
+            await connection.execute(
+                text("INSERT INTO suppression VALUES ('acme', :hash, :cause, :since, 'e')"),
+                {"hash": "a" * 64, "cause": cause, "since": number},
+            )
+    await migrate(url)
+    async with engine.begin() as connection:
+        rows = await connection.execute(
+            text("SELECT cause, scope, cursor, first_seen_at, last_seen_at FROM suppression ORDER BY cursor")
+        )
+        assert [tuple(row) for row in rows] == [
+            ("hard_bounce", "workspace", 1, 0, 0),
+            ("complaint", "workspace", 2, 1, 1),
+        ]
+        assert await connection.scalar(text("SELECT last_cursor FROM suppression_feed")) == 2
+        await connection.execute(text("UPDATE suppression SET lifted_at = 5 WHERE cause = 'hard_bounce'"))
+    await migrate(url, "0001")
+    async with engine.begin() as connection:
+        rows = await connection.execute(text("SELECT cause, since FROM suppression"))
+        assert [tuple(row) for row in rows] == [("complaint", 1)]
+    await engine.dispose()
