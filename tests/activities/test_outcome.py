@@ -18,6 +18,7 @@ from activities import outcome
 from activities.connectors import InForce, InstalledConnectors
 from activities.outcome import OutcomeActivities
 from activities.target import known_outcome
+from contracts.channel import Catalog
 from contracts.connector import ConnectorSettings
 from contracts.event import Event, EventKind
 from contracts.send import Recipient
@@ -155,7 +156,7 @@ async def report(store: Store, iterable: Iterable, send_id: str) -> None:
 async def look(store: Store, iterable: Iterable, client: IterableClient, send_id: str) -> None:
     shown = set(iterable.messages_of(send_id)) <= iterable.visible
     settings_ = ConnectorSettings(data_center="us", evidence_after_seconds=0 if shown else 3600)
-    activities = OutcomeActivities(store, OneConnector(InForce(settings_, client)))
+    activities = OutcomeActivities(store, OneConnector(InForce(settings_, client, Catalog())))
     request = FindOutcomeRequest(workspace_id="acme", send_id=send_id, recipient=ANN)
     with mock.patch.object(outcome, "_SENT_MESSAGES_PER_SECOND", 1e9):  # its turn comes at once
         found = await activities.find_outcome(request)
