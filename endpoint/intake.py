@@ -113,8 +113,7 @@ class Intake:
     async def _commit(self, batch: list[_Request]) -> None:
         arrivals = [arrival for request in batch for arrival in request.arrivals]
         try:
-            async with self._store.begin() as tx:
-                await tx.inbox.add(arrivals)
+            await self._store.keep(arrivals)
         except (SQLAlchemyError, OSError) as error:
             log.warning("intake.not_kept", events=len(arrivals), error=type(error).__name__)
             for request in batch:

@@ -1,5 +1,6 @@
 """Who may post webhooks: Iterable signs nothing, so a secret header is all there is."""
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -32,6 +33,7 @@ class WebhookTokens:
         self._store = store
         self._known: dict[str, tuple[float, list[str]]] = {}
         self._fitted: dict[tuple[str, bytes], float] = {}
+        self._asking = asyncio.Lock()
 
     async def fit(self, workspace_id: str, token: bytes) -> bool:
         """Whether the token is one of the workspace's. Every valid token is compared, in constant time; one that
@@ -53,9 +55,13 @@ class WebhookTokens:
         known = self._known.get(workspace_id)
         if known is not None and now - known[0] < _FRESH_SECONDS:
             return known
-        async with self._store.read() as tx:
-            hashes = await tx.connectors.webhook_token_hashes(workspace_id)
-        if len(self._known) >= _MOST_CACHED:
-            self._known.clear()
-        self._known[workspace_id] = found = now, hashes
-        return found
+        async with self._asking:  # requests that come together ask once
+            known = self._known.get(workspace_id)
+            if known is not None and now - known[0] < _FRESH_SECONDS:
+                return known
+            async with self._store.read() as tx:
+                hashes = await tx.connectors.webhook_token_hashes(workspace_id)
+            if len(self._known) >= _MOST_CACHED:
+                self._known.clear()
+            self._known[workspace_id] = found = now, hashes
+            return found

@@ -115,13 +115,13 @@ async def test_a_database_that_does_not_take_events_is_answered_503(
     http: httpx.AsyncClient, store: Store, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await http.post(PATH, json=EVENT, headers={HEADER: token})
-    monkeypatch.setattr(store, "begin", _broken)
+    monkeypatch.setattr(store, "keep", _broken)
     answer = await http.post(PATH, json={**EVENT, "eventName": "emailOpen"}, headers={HEADER: token})
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def _broken() -> Any:
+def _broken(arrivals: Any) -> Any:
     raise OSError
 
 
