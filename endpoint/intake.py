@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from contracts.inbox import InboxShard
 from contracts.names import INBOX_WORKFLOW, WAKE_SIGNAL, inbox_workflow_id
 from endpoint.metrics import Metrics
-from store.inbox import Arrival
+from store.arrival import Arrival
 from store.store import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -68,16 +68,17 @@ class Intake:
         self._loop = asyncio.get_running_loop()
         self._tasks = [asyncio.create_task(self._commit_forever()), asyncio.create_task(self._wake_forever())]
 
-    async def keep(self, arrivals: list[Arrival], size: int) -> None:
-        """Returns once the events are committed. `size` is the bytes they hold in memory. Raises `NotKept`."""
+    def keep(self, arrivals: list[Arrival], size: int) -> asyncio.Future[None]:
+        """Done once the events are committed, or failed with `NotKept`, which is raised at once where too much waits.
+        `size` is the bytes they hold in memory."""
         if len(self._waiting) >= _MOST_WAITING:
             raise NotKept("too many requests wait")
         self.reserve(size)
-        request = _Request(arrivals, size, self._loop.create_future())
-        self._waiting.append(request)
+        kept: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(_Request(arrivals, size, kept))
         if len(self._waiting) == 1:
             self._something_waits.set()
-        await request.kept
+        return kept
 
     def reserve(self, size: int) -> None:
         """Counts bytes as waiting; raises `NotKept` where that is too many."""
@@ -125,6 +126,7 @@ class Intake:
         for request in batch:
             if not request.kept.done():  # its client may have gone
                 request.kept.set_result(None)
+        self._metrics.kept.inc(len(batch))
         self._metrics.events_kept.inc(len(arrivals))
         self._note({arrival[:2] for arrival in arrivals})
 

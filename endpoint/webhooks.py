@@ -15,7 +15,7 @@ from endpoint.intake import Intake, NotKept
 from endpoint.metrics import Metrics
 from endpoint.tokens import HEADER, WebhookTokens
 from iterable.webhook_event import concerns_email, occurrence_key
-from store.inbox import Arrival
+from store.arrival import Arrival
 from store.keyring import KeyedHasher
 
 PATH = "/webhooks/iterable/"
@@ -24,6 +24,8 @@ _RETRY_AFTER_SECONDS = b"5"
 _HEADER = HEADER.lower().encode()
 _Headers = list[tuple[bytes, bytes]]
 _JSON = (b"content-type", b"application/json")
+_KEPT: Message = {"type": "http.response.start", "status": 204, "headers": []}
+_NO_BODY: Message = {"type": "http.response.body", "body": b""}
 
 
 class Webhooks:
@@ -40,17 +42,18 @@ class Webhooks:
         self._shards = shards
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """200 once everything is kept; 401, 413, 400 for what can never be; 503 where Iterable should try again."""
+        """204 once everything is kept; 401, 413, 400 for what can never be; 503 where Iterable should try again."""
         if scope["method"] != "POST":
             await self._refuse(send, 405, "not_allowed", "only POST", (b"allow", b"POST"))
             return
         workspace_id: str = scope["path"][len(PATH) :]
         try:
-            if not await self._tokens.fit(workspace_id, _token(scope)):
+            token = _token(scope)
+            if not self._tokens.fitted(workspace_id, token) and not await self._tokens.fit(workspace_id, token):
                 await self._refuse(send, 401, "refused", "unknown workspace or wrong token")
                 return
             message = await receive()
-            body = message.get("body", b"")
+            body: bytes | None = message.get("body", b"")
             if message.get("more_body", False) or message["type"] != "http.request":
                 body = await self._rest(message, receive)
             if body is None:
@@ -58,34 +61,33 @@ class Webhooks:
             elif len(body) > self._max_bytes:
                 await self._refuse(send, 413, "too_large", f"more than {self._max_bytes} bytes")
             else:
-                await self._take(workspace_id, body, send)
+                arrivals = self._arrivals(workspace_id, body)
+                if arrivals is None:
+                    await self._refuse(send, 400, "unreadable", f"neither an event nor an array of up to {_MOST_EVENTS}")
+                    return
+                if arrivals:
+                    await self._intake.keep(arrivals, len(body))
+                await send(_KEPT)
+                await send(_NO_BODY)
         except (NotKept, SQLAlchemyError):
             await self._refuse(send, 503, "not_kept", "try again", (b"retry-after", _RETRY_AFTER_SECONDS))
 
-    async def _take(self, workspace_id: str, body: bytes, send: Send) -> None:
+    def _arrivals(self, workspace_id: str, body: bytes) -> list[Arrival] | None:
+        """What is to be kept of a request; None where it is no event and no array of events."""
         try:
             found: Any = orjson.loads(body)
         except orjson.JSONDecodeError:
-            found = None
+            return None
         now = datetime.now(UTC)
-        if type(found) is dict:  # one event in every example of Iterable's
-            arrivals, listed = self._arrival(workspace_id, cast("dict[str, Any]", found), body, now), 1
-        elif _is_batch(found):
-            arrivals, listed = [], len(found)
-            for one in found:
-                arrivals += self._arrival(workspace_id, one, orjson.dumps(one), now)
-        else:
-            await self._refuse(send, 400, "unreadable", f"neither an event nor an array of up to {_MOST_EVENTS}")
-            return
-        if arrivals:
-            await self._intake.keep(arrivals, len(body))
-        if len(arrivals) < listed:
-            self._metrics.events_ignored.inc(listed - len(arrivals))
-        self._metrics.kept.inc()
-        await _answer(send, 200, b'{"accepted":%d}' % listed)
+        if type(found) is dict:  # one event in every example of Iterable's; kept as it came
+            return self._arrival(workspace_id, cast("dict[str, Any]", found), body, now)
+        if not _is_batch(found):
+            return None
+        return [kept for one in found for kept in self._arrival(workspace_id, one, orjson.dumps(one), now)]
 
     def _arrival(self, workspace_id: str, payload: dict[str, Any], body: bytes, now: datetime) -> list[Arrival]:
         if not concerns_email(payload):
+            self._metrics.events_ignored.inc()
             return []
         event_id = self._of_occurrence(occurrence_key(payload))
         shard = int(event_id[:8], 16) % self._shards if self._shards > 1 else 0

@@ -7,32 +7,20 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
-from typing import Any, NamedTuple
+from typing import Any
 
+from store.arrival import Arrival
 from store.keyring import Keyring
 
-MOST_EVENTS = 500
+_MOST_EVENTS = 500
 _MOST_BYTES = 1_000_000
 """A row is closed once it holds so much: a drained batch is made of whole rows."""
 _HEAD = struct.Struct(">32sqI")  # event id, received at (microseconds since 1970), length of the body that follows
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Arrival(NamedTuple):
-    """One event as it came in: `event_id` names the occurrence, `body` is the JSON as posted.
-
-    A tuple, because one is made for every event before its webhook is answered.
-    """
-
-    workspace_id: str
-    shard: int
-    event_id: str
-    body: bytes
-    received_at: datetime
-
-
 def pack(arrivals: Iterable[Arrival], keyring: Keyring) -> list[dict[str, Any]]:
-    """Rows of the table `inbox` that hold the events in order of arrival."""
+    """Rows of the table `packet` that hold the events in order of arrival."""
     return [_packed(part, keyring) for part in _parts(arrivals)]
 
 
@@ -62,7 +50,7 @@ def _parts(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
     for arrival in arrivals:
         whose = arrival.workspace_id, arrival.shard
         part, size = growing.get(whose, ([], 0))
-        if not part or len(part) >= MOST_EVENTS or size + len(arrival.body) > _MOST_BYTES:
+        if not part or len(part) >= _MOST_EVENTS or size + len(arrival.body) > _MOST_BYTES:
             part, size = [], 0
             parts.append(part)
         part.append(arrival)
@@ -84,9 +72,8 @@ def _packed(arrivals: Sequence[Arrival], keyring: Keyring) -> dict[str, Any]:
         "size": len(arrivals),
         "events": len(arrivals),
         "body": keyring.seal(b"".join(pieces), _place(first.workspace_id, key)),
-        "received_at": first.received_at,
     }
 
 
 def _place(workspace_id: str, key: str) -> str:
-    return f"inbox.body.{workspace_id}/{key}"
+    return f"packet.body.{workspace_id}/{key}"

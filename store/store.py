@@ -15,18 +15,18 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from store.arrival import Arrival
 from store.connectors import Connectors
 from store.events import Events
 from store.inbox import Inbox
 from store.keyring import KeyedHasher, Keyring
 from store.pace import Paces
-from store.packing import Arrival
 from store.secrets import Secrets
 from store.sends import Sends
 from store.shadows import Shadows
 from store.suppressions import Suppressions
 from store.templates import Templates
-from store.writer import InboxWriter
+from store.writer import PacketWriter
 
 SCHEMA = "0004"
 """The newest migration; a test holds it equal to the folder's."""
@@ -58,7 +58,7 @@ class Store:
     """Opens transactions. `url` is an SQLAlchemy URL (`sqlite+aiosqlite:///…`, `postgresql+psycopg://…`)."""
 
     def __init__(
-        self, engine: AsyncEngine, writer: InboxWriter, keyring: Keyring, hasher: KeyedHasher, clock: Clock
+        self, engine: AsyncEngine, writer: PacketWriter, keyring: Keyring, hasher: KeyedHasher, clock: Clock
     ) -> None:
         self.hasher = hasher
         self._engine = engine
@@ -72,7 +72,7 @@ class Store:
         engine = make_engine(url)
         async with engine.begin() as connection:
             pepper = await Secrets(connection, keyring, clock).recipient_pepper()
-        return cls(engine, InboxWriter(make_sync_engine(url), keyring), keyring, KeyedHasher(pepper), clock)
+        return cls(engine, PacketWriter(make_writing_engine(url), keyring), keyring, KeyedHasher(pepper), clock)
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Transaction]:
@@ -114,23 +114,19 @@ def make_engine(url: str) -> AsyncEngine:
     if not url.startswith("sqlite"):
         return create_async_engine(url, pool_pre_ping=True)
     engine = create_async_engine(url)
-    _see_to_sqlite(engine.sync_engine)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
-def make_sync_engine(url: str) -> Engine:
-    """The same database for a thread. Connects at its first use."""
+def make_writing_engine(url: str) -> Engine:
+    """The same database for the thread of a `PacketWriter`: every statement commits. Connects at its first use."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
-    engine = create_engine(parsed.set(drivername="sqlite"))
-    _see_to_sqlite(engine)
-    return engine
-
-
-def _see_to_sqlite(engine: Engine) -> None:
+        return create_engine(parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
+    engine = create_engine(parsed.set(drivername="sqlite"), isolation_level="AUTOCOMMIT")
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _prepare_sqlite(dbapi_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:

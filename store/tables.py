@@ -142,10 +142,10 @@ attempt = Table(
     ForeignKeyConstraint(["workspace_id", "send_id"], ["send.workspace_id", "send.send_id"], ondelete="CASCADE"),
 )
 
-# Events as they came, until they are drained; a row has all that one commit took for a shard. `problem` is set on those
-# that could not be read: kept, never dropped, one a row.
-inbox = Table(
-    "inbox",
+# Events as the endpoint took them: all that one commit took for a shard, packed and sealed together (store/packing.py).
+# The drain takes them from here; those that must be kept apart go to the inbox, one a row.
+packet = Table(
+    "packet",
     metadata,
     Column("id", Counter, primary_key=True, autoincrement=True),
     Column("workspace_id", String(64), nullable=False),
@@ -155,11 +155,24 @@ inbox = Table(
     Column("events", Integer, nullable=False),  # those that still wait
     Column("gone", LargeBinary),  # a bit for each that does not
     Column("body", LargeBinary, nullable=False),
-    Column("received_at", Moment, nullable=False),  # the first's
-    Column("problem", Text),
     Index(None, "workspace_id", "shard", "id"),
     # An id is never used twice: whoever removes an event late must not hit another one.
     sqlite_autoincrement=True,
+)
+
+# Events one by one, until they are drained. `problem` is set on those that could not be read: kept, never dropped.
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("workspace_id", String(64), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("event_id", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("problem", Text),
+    UniqueConstraint("workspace_id", "event_id"),
+    Index(None, "workspace_id", "shard", "id"),
 )
 
 _TO_SIGNAL = text("signalled = false AND send_id IS NOT NULL")

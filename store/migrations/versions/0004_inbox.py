@@ -1,4 +1,4 @@
-"""Events wait in the inbox packed, a row a commit; the ledger knows runs that have ended"""
+"""Events wait packed, a row a commit; the ledger knows runs that have ended"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,33 +10,28 @@ depends_on: str | None = None
 
 
 def upgrade() -> None:
-    _require_empty()
-    with op.batch_alter_table("inbox", recreate="auto", table_kwargs={"sqlite_autoincrement": True}) as batch_op:
-        batch_op.drop_constraint("uq_inbox_workspace_id_event_id", type_="unique")
-        batch_op.drop_column("event_id")
-        batch_op.add_column(sa.Column("key", sa.String(length=32), nullable=False))
-        batch_op.add_column(sa.Column("size", sa.Integer(), nullable=False))
-        batch_op.add_column(sa.Column("events", sa.Integer(), nullable=False))
-        batch_op.add_column(sa.Column("gone", sa.LargeBinary(), nullable=True))
-    with op.batch_alter_table("send") as batch_op:
-        batch_op.add_column(sa.Column("run_ended_at", sa.BigInteger(), nullable=True))
+    op.create_table(
+        "packet",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace_id", sa.String(length=64), nullable=False),
+        sa.Column("shard", sa.Integer(), nullable=False),
+        sa.Column("key", sa.String(length=32), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("events", sa.Integer(), nullable=False),
+        sa.Column("gone", sa.LargeBinary(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_packet")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_packet_workspace_id_shard_id"), "packet", ["workspace_id", "shard", "id"])
+    op.add_column("send", sa.Column("run_ended_at", sa.BigInteger(), nullable=True))
 
 
 def downgrade() -> None:
-    _require_empty()
+    """Refused while packets wait: only the worker has the keys to move their events."""
+    waiting = op.get_bind().scalar(sa.text("SELECT count(*) FROM packet"))
+    if waiting:
+        raise RuntimeError(f"{waiting} packets wait: let the worker drain them, then go back")
     with op.batch_alter_table("send") as batch_op:
         batch_op.drop_column("run_ended_at")
-    with op.batch_alter_table("inbox") as batch_op:
-        batch_op.drop_column("gone")
-        batch_op.drop_column("events")
-        batch_op.drop_column("size")
-        batch_op.drop_column("key")
-        batch_op.add_column(sa.Column("event_id", sa.String(length=64), nullable=False))
-        batch_op.create_unique_constraint("uq_inbox_workspace_id_event_id", ["workspace_id", "event_id"])
-
-
-def _require_empty() -> None:
-    """Sealed events can be rewritten by nobody but the worker, who has the keys."""
-    waiting = op.get_bind().scalar(sa.text("SELECT count(*) FROM inbox"))
-    if waiting:
-        raise RuntimeError(f"{waiting} rows wait in the inbox: let the worker drain it, then migrate again")
+    op.drop_table("packet")
