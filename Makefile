@@ -38,8 +38,11 @@ check: $(READY) ## Format, lint, types, import rules, generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/connector contracts --check
 
+bench-events: $(READY) ## Measure the intake and the drain of webhooks: one table of ratios
+	@$(BIN)/python -m bench.events
+
 lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/runtime.lock
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.lock
 
-.PHONY: help setup demo dev test check lock
+.PHONY: help setup demo dev test check bench-events lock

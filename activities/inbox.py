@@ -70,7 +70,7 @@ class InboxActivities:
             joined=matched,
             unmatched=len(readable) - matched,
             set_aside=len(problems),
-            more=len(waiting) == _BATCH,
+            more=len(waiting) >= _BATCH,
         )
 
     async def _keep(

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select, update
 
 from store.arrival import Arrival
 from store.packets import Packets
-from store.repository import SealingRepository
+from store.repository import IN_BATCH, SealingRepository
 from store.tables import inbox
 
 __all__ = ["Arrival", "Inbox", "Waiting"]
@@ -51,8 +51,8 @@ class Inbox(SealingRepository):
             await self._connection.execute(self._upsert(inbox).on_conflict_do_nothing(), values)
 
     async def batch(self, workspace_id: str, shard: int, limit: int) -> list[Waiting]:
-        """The oldest waiting events of a shard: single ones first, then as many whole packets as there is room for (one
-        at the least, so a batch may be larger than `limit` by a packet)."""
+        """The oldest waiting events of a shard: single ones first, then whole packets until there are `limit` events, so
+        a batch may be larger by a packet. Fewer than `limit` are all there are."""
         rows = await self._connection.execute(
             select(inbox.c.id, inbox.c.event_id, inbox.c.body, inbox.c.received_at)
             .where(inbox.c.workspace_id == workspace_id, inbox.c.shard == shard, inbox.c.problem.is_(None))

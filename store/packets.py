@@ -23,7 +23,7 @@ class Packets(SealingRepository):
     """Queries over packets. `store/writer.py` writes them."""
 
     async def batch(self, workspace_id: str, shard: int, limit: int) -> list[tuple[int, Arrival]]:
-        """(id, event): the oldest of a shard, as many whole packets as fit into `limit` events and one at the least."""
+        """(id, event): the oldest of a shard, in whole packets, until there are `limit` or no more."""
         heads = await self._connection.execute(
             select(packet.c.id, packet.c.events)
             .where(packet.c.workspace_id == workspace_id, packet.c.shard == shard)
@@ -32,7 +32,7 @@ class Packets(SealingRepository):
         )
         wanted: list[int] = []
         for head in heads:
-            if wanted and head.events > limit:
+            if limit <= 0:
                 break
             wanted.append(head.id)
             limit -= head.events
