@@ -134,12 +134,12 @@ class InboxActivities:
         """A send that Iterable took before this moment is followed by no run: its windows are over."""
         connector = await tx.connectors.get(workspace_id)
         settings = connector.settings if connector else None
-        window = timedelta(seconds=settings.confirm_within_seconds + settings.settle_for_seconds) if settings else _SLACK
+        window = (
+            timedelta(seconds=settings.confirm_within_seconds + settings.settle_for_seconds) if settings else _SLACK
+        )
         return datetime.now(UTC) - window - _SLACK
 
-    async def _tell(
-        self, calls: asyncio.Semaphore, workspace_id: str, send_id: str, events: list[Event]
-    ) -> str | None:
+    async def _tell(self, calls: asyncio.Semaphore, workspace_id: str, send_id: str, events: list[Event]) -> str | None:
         """The send, where its run has ended: its timeline is in the store."""
         handle = self._temporal.get_workflow_handle(send_workflow_id(workspace_id, send_id))
         async with calls:

@@ -140,9 +140,7 @@ async def _prepare(url: str, token: str) -> None:
 
 
 async def _drain() -> dict[str, float]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.drain", stdout=asyncio.subprocess.PIPE
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.drain", stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     return orjson.loads(output)
 
@@ -153,9 +151,7 @@ async def _timeline(url: str) -> tuple[int, int]:
     async with engine.connect() as connection:
         joined = tables.event.c.send_id.is_not(None)
         rows, ids = (
-            await connection.execute(
-                select(func.count(), func.count(tables.event.c.event_id.distinct())).where(joined)
-            )
+            await connection.execute(select(func.count(), func.count(tables.event.c.event_id.distinct())).where(joined))
         ).one()
     await engine.dispose()
     return rows, rows - ids

@@ -39,9 +39,7 @@ class Flood:
         return self.acknowledged * 1_000_000 / self.microseconds
 
 
-async def flood(
-    url: str, token: str, run: int, sends: int, seconds: int, connections: int, pause_ms: int = 0
-) -> Flood:
+async def flood(url: str, token: str, run: int, sends: int, seconds: int, connections: int, pause_ms: int = 0) -> Flood:
     """One run. `run` (below 28) makes its events differ from every other run's; with `pause_ms` each connection rests
     between two requests, so that the load is what is asked for and not what can be had."""
     numbers = [str(run), str(sends), str(pause_ms)]

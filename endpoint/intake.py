@@ -6,6 +6,7 @@ are coalesced, carry no event, and are repeated until Temporal has taken them. I
 """
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -92,14 +93,13 @@ class Intake:
 
     async def drain(self) -> None:
         """Commits what waits, tries once more to wake, and stops."""
-        committing, waking = self._tasks
+        committing = self._tasks[0]
         self._draining = True
         self._something_waits.set()
         await asyncio.wait([committing], timeout=_DRAIN_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        del waking
         await self._wake_all()
 
     async def _commit_forever(self) -> None:
@@ -128,9 +128,10 @@ class Intake:
                 request.kept.set_result(None)
         self._metrics.kept.inc(len(batch))
         self._metrics.events_kept.inc(len(arrivals))
-        self._note({arrival[:2] for arrival in arrivals})
+        self._note((arrival.workspace_id, arrival.shard) for arrival in arrivals)
 
-    def _note(self, shards: "set[tuple[str, int]] | list[tuple[str, int]]") -> None:
+    def _note(self, shards: Iterable[tuple[str, int]]) -> None:
+        shards = set(shards)
         if shards:
             self._to_wake.update(shards)
             self._wake.set()

@@ -63,7 +63,9 @@ class Webhooks:
             else:
                 arrivals = self._arrivals(workspace_id, body)
                 if arrivals is None:
-                    await self._refuse(send, 400, "unreadable", f"neither an event nor an array of up to {_MOST_EVENTS}")
+                    await self._refuse(
+                        send, 400, "unreadable", f"neither an event nor an array of up to {_MOST_EVENTS}"
+                    )
                     return
                 if arrivals:
                     await self._intake.keep(arrivals, len(body))

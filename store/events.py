@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, false, func, select, update
+from sqlalchemy import bindparam, false, func, select, update
 
 from contracts.event import Event, EventKind, TimelineEntry
 from store.repository import IN_BATCH, SealingRepository
@@ -122,10 +122,7 @@ class Events(SealingRepository):
     async def to_signal(self, workspace_id: str, limit: int) -> dict[str, list[tuple[int, Event]]]:
         """Joined events that their runs have not been told of yet, by send, with their cursors."""
         rows = await self._connection.execute(
-            select(*_TOLD)
-            .where(event.c.workspace_id == workspace_id, _TO_SIGNAL)
-            .order_by(event.c.cursor)
-            .limit(limit)
+            select(*_TOLD).where(event.c.workspace_id == workspace_id, _TO_SIGNAL).order_by(event.c.cursor).limit(limit)
         )
         found: dict[str, list[tuple[int, Event]]] = defaultdict(list)
         for row in rows:
@@ -145,9 +142,7 @@ class Events(SealingRepository):
             .exists()
         )
         await self._connection.execute(
-            update(event)
-            .where(event.c.workspace_id == workspace_id, _TO_SIGNAL, over)
-            .values(signalled=True)
+            update(event).where(event.c.workspace_id == workspace_id, _TO_SIGNAL, over).values(signalled=True)
         )
 
     async def mark_signalled(self, cursors: Sequence[int]) -> None:
@@ -167,7 +162,7 @@ class Events(SealingRepository):
         )
 
 
-def _event(row: Row[Any]) -> Event:
+def _event(row: Any) -> Event:
     return Event(
         event_id=row.event_id,
         kind=EventKind(row.kind),

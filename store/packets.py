@@ -99,9 +99,9 @@ class Packets(SealingRepository):
             )
         return found
 
-    async def _marks(self, ids: Sequence[int]) -> list[Row[Any]]:
+    async def _marks(self, ids: Sequence[int]) -> list[Row[Any, Any, Any]]:
         """Locked, so that two who remove different events of a packet do not undo each other's mark."""
-        found: list[Row[Any]] = []
+        found: list[Row[Any, Any, Any]] = []
         for start in range(0, len(ids), IN_BATCH):
             found.extend(
                 await self._connection.execute(
@@ -118,7 +118,4 @@ class Packets(SealingRepository):
             await self._connection.execute(delete(packet).where(packet.c.id.in_(ids[start : start + IN_BATCH])))
 
     def _events(self, row: Row[Any]) -> list[tuple[int, Arrival]]:
-        return [
-            (row.id * _PLACES + place, Arrival(row.workspace_id, row.shard, *rest))
-            for place, *rest in unpack(row, self._keyring)
-        ]
+        return [(row.id * _PLACES + place, arrival) for place, arrival in unpack(row, self._keyring)]

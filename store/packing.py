@@ -16,6 +16,7 @@ _MOST_EVENTS = 500
 _MOST_BYTES = 1_000_000
 """A row is closed once it holds so much: a drained batch is made of whole rows."""
 _HEAD = struct.Struct(">32sqI")  # event id, received at (microseconds since 1970), length of the body that follows
+_NOTHING_YET: "tuple[list[Arrival], int]" = ([], 0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -24,8 +25,8 @@ def pack(arrivals: Iterable[Arrival], keyring: Keyring) -> list[dict[str, Any]]:
     return [_packed(part, keyring) for part in _parts(arrivals)]
 
 
-def unpack(row: Any, keyring: Keyring) -> Iterator[tuple[int, str, bytes, datetime]]:
-    """(place, event id, body, received at) of a row's events, those that are gone left out."""
+def unpack(row: Any, keyring: Keyring) -> Iterator[tuple[int, Arrival]]:
+    """(place, event) of a row's events, those that are gone left out."""
     packed = keyring.open(row.body, _place(row.workspace_id, row.key))
     gone = int.from_bytes(row.gone or b"", "big")
     at = 0
@@ -33,7 +34,8 @@ def unpack(row: Any, keyring: Keyring) -> Iterator[tuple[int, str, bytes, dateti
         event_id, received, length = _HEAD.unpack_from(packed, at)
         at += _HEAD.size
         if not gone >> place & 1:
-            yield place, event_id.hex(), packed[at : at + length], _EPOCH + timedelta(microseconds=received)
+            received_at = _EPOCH + timedelta(microseconds=received)
+            yield place, Arrival(row.workspace_id, row.shard, event_id.hex(), packed[at : at + length], received_at)
         at += length
 
 
@@ -49,7 +51,7 @@ def _parts(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
     parts: list[list[Arrival]] = []
     for arrival in arrivals:
         whose = arrival.workspace_id, arrival.shard
-        part, size = growing.get(whose, ([], 0))
+        part, size = growing.get(whose) or _NOTHING_YET
         if not part or len(part) >= _MOST_EVENTS or size + len(arrival.body) > _MOST_BYTES:
             part, size = [], 0
             parts.append(part)
