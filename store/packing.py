@@ -16,7 +16,7 @@ _MOST_EVENTS = 500
 _MOST_BYTES = 1_000_000
 """A row is closed once it holds so much: a drained batch is made of whole rows."""
 _HEAD = struct.Struct(">32sqI")  # event id, received at (microseconds since 1970), length of the body that follows
-_NOTHING_YET: "tuple[list[Arrival], int]" = ([], 0)
+_NOTHING_YET: tuple[list[Arrival], int] = ([], 0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -53,7 +53,7 @@ def _parts(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
         whose = arrival.workspace_id, arrival.shard
         part, size = growing.get(whose) or _NOTHING_YET
         if not part or len(part) >= _MOST_EVENTS or size + len(arrival.body) > _MOST_BYTES:
-            part, size = [], 0
+            part, size = list[Arrival](), 0
             parts.append(part)
         part.append(arrival)
         growing[whose] = part, size + len(arrival.body)
