@@ -50,9 +50,11 @@ chaos: $(READY) ## Break a real stack while it sends, and let the outbox judge (
 
 bench-suppressions: $(READY) ## Import a million suppressions: rows/s against a bare insert, and memory
 	@$(BIN)/python bench/suppression_import.py
+bench-events: $(READY) ## Measure the intake and the drain of webhooks: one table of ratios
+	@$(BIN)/python -m bench.events
 
 lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/runtime.lock
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.lock
 
-.PHONY: help setup demo dev test check chaos bench-suppressions lock
+.PHONY: help setup demo dev test check chaos bench-events bench-suppressions lock

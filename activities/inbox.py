@@ -1,6 +1,7 @@
 """Draining the inbox: events as they came become timelines, standings, suppressions, and news for the open runs."""
 
-from datetime import datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from temporalio import activity
@@ -30,6 +31,10 @@ _BATCH = 500
 _SUBSCRIPTIONS = frozenset({EventKind.UNSUBSCRIBED, EventKind.RESUBSCRIBED})
 
 Readable = tuple[Waiting, WebhookEvent, EventKind]
+
+_SIGNALS_AT_ONCE = 20
+_SLACK = timedelta(days=1)
+"""How much later than its windows say a run may end: timers wait while no worker runs."""
 
 
 class InboxActivities:
@@ -66,7 +71,7 @@ class InboxActivities:
                 joined=matched,
                 unmatched=len(readable) - matched,
                 set_aside=len(problems),
-                more=len(waiting) == _BATCH,
+                more=len(waiting) >= _BATCH,
             )
 
     async def _catalog(self, workspace_id: str, readable: list[Readable]) -> Catalog:
@@ -111,24 +116,42 @@ class InboxActivities:
         return sum(send_id is not None for send_id in joined.sends)
 
     async def _tell_runs(self, workspace_id: str) -> None:
+        """Signals only runs that can still be open: one that has ended costs a call once, and is remembered."""
+        async with self._store.begin() as tx:
+            await tx.events.forgo_signals(workspace_id, await self._followed_since(tx, workspace_id))
         while True:
             async with self._store.read() as tx:
                 waiting = await tx.events.to_signal(workspace_id, _BATCH)
             if not waiting:
                 return
-            for send_id, events in waiting.items():
-                await self._tell(workspace_id, send_id, [event for _, event in events])
+            calls = asyncio.Semaphore(_SIGNALS_AT_ONCE)
+            ended = await asyncio.gather(
+                *(self._tell(calls, workspace_id, send_id, [e for _, e in some]) for send_id, some in waiting.items())
+            )
             async with self._store.begin() as tx:
                 await tx.events.mark_signalled([cursor for events in waiting.values() for cursor, _ in events])
+                await tx.sends.run_ended(workspace_id, [send_id for send_id in ended if send_id is not None])
 
-    async def _tell(self, workspace_id: str, send_id: str, events: list[Event]) -> None:
+    async def _followed_since(self, tx: Transaction, workspace_id: str) -> datetime:
+        """A send that Iterable took before this moment is followed by no run: its windows are over."""
+        connector = await tx.connectors.get(workspace_id)
+        settings = connector.settings if connector else None
+        window = (
+            timedelta(seconds=settings.confirm_within_seconds + settings.settle_for_seconds) if settings else _SLACK
+        )
+        return datetime.now(UTC) - window - _SLACK
+
+    async def _tell(self, calls: asyncio.Semaphore, workspace_id: str, send_id: str, events: list[Event]) -> str | None:
+        """The send, where its run has ended: its timeline is in the store."""
         handle = self._temporal.get_workflow_handle(send_workflow_id(workspace_id, send_id))
-        try:
-            await handle.signal(EVENTS_SIGNAL, events)
-        except RPCError as error:
-            # The run has ended: its timeline is in the store. Anything else is tried again with the activity.
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+        async with calls:
+            try:
+                await handle.signal(EVENTS_SIGNAL, events)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise  # tried again with the activity
+                return send_id
+        return None
 
 
 def _sort(waiting: list[Waiting]) -> tuple[list[Readable], dict[int, str]]:

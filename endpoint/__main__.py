@@ -2,6 +2,9 @@
 
 import argparse
 import asyncio
+import gc
+import sys
+from typing import Any
 
 import uvicorn
 
@@ -12,7 +15,21 @@ from runtime.settings import Settings
 from runtime.temporal import connect
 from store.store import Store
 
-_GRACE_SECONDS = 10
+SERVER: dict[str, Any] = {"http": "httptools", "log_config": None, "access_log": False, "timeout_graceful_shutdown": 10}
+"""How the endpoint is served. httptools by name, so that a missing one is an error and not a third of the pace."""
+
+
+_SWITCH_SECONDS = 0.0005
+_YOUNG_OBJECTS = 20_000
+
+
+def share_evenly() -> None:
+    """The thread that commits gets the interpreter's lock soon after it asks (Python's own 5 ms are longer than a
+    commit takes), and the collector leaves alone what lives as long as the process."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 async def main() -> None:
@@ -22,22 +39,16 @@ async def main() -> None:
     parser.add_argument("--port", type=int, default=8700)
     where = parser.parse_args()
     configure_logging()
+    share_evenly()
     settings = Settings()
     store = await Store.open(settings.database_url, settings.keyring())
     try:
         app = create_app(store, await connect(lazy=True), settings)
-        config = uvicorn.Config(
-            app,
-            host=where.host,
-            port=where.port,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
+        config = uvicorn.Config(app, host=where.host, port=where.port, **SERVER)
         await asyncio.shield(uvicorn.Server(config).serve())
     finally:
         await store.close()
 
 
 if __name__ == "__main__":
-    run(main())
+    run(main(), fast=True)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from temporalio.client import Client
 
 from endpoint.api import Api
@@ -12,17 +13,29 @@ from endpoint.health import Health
 from endpoint.intake import Intake
 from endpoint.metrics import Metrics
 from endpoint.tokens import WebhookTokens
-from endpoint.webhooks import Webhooks
+from endpoint.webhooks import PATH, Webhooks
 from runtime.settings import Settings
 from store.store import Store
 
 
-def create_app(store: Store, temporal: Client, settings: Settings) -> Starlette:
+class Endpoint(Starlette):
+    """Starlette for everything but webhooks, which go past its middleware and routing: they are a flood, the rest is
+    not."""
+
+    webhooks: Webhooks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the lifespan."""
+        if scope["type"] == "http" and scope["path"].startswith(PATH):
+            await self.webhooks(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
     """The endpoint over an open store and a (lazy) Temporal client. The caller closes the store afterwards."""
     metrics = Metrics()
-    intake = Intake(store, temporal, settings.task_queue)
-    tokens = WebhookTokens(store)
-    webhooks = Webhooks(intake, tokens, store.hasher, metrics, settings.webhook_max_bytes, settings.inbox_shards)
+    intake = Intake(store, temporal, settings.task_queue, metrics)
     health = Health(store, temporal)
     api = Api(store, settings.admin_token)
 
@@ -34,9 +47,8 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Starlette:
         await intake.drain()
 
     workspace = "/v1/workspaces/{workspace_id}"
-    return Starlette(
+    app = Endpoint(
         routes=[
-            Route("/webhooks/iterable/{workspace_id}", webhooks.post, methods=["POST"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
             Route("/metrics", metrics.get),
@@ -48,3 +60,7 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Starlette:
         ],
         lifespan=lifespan,
     )
+    app.webhooks = Webhooks(
+        intake, WebhookTokens(store), store.hasher, metrics, settings.webhook_max_bytes, settings.inbox_shards
+    )
+    return app

@@ -14,6 +14,7 @@ class Metrics:
         self.webhooks = Counter(
             "connector_webhooks", "Webhook requests by how they were answered", ["result"], registry=self._registry
         )
+        self.kept = self.webhooks.labels("kept")  # looked up once: it is counted at every event
         self.events_kept = Counter("connector_events_kept", "Events taken into the store", registry=self._registry)
         self.events_ignored = Counter(
             "connector_events_ignored", "Events of other media, answered 2xx and not kept", registry=self._registry

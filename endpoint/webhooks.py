@@ -1,22 +1,31 @@
-"""`POST /webhooks/iterable/{workspace_id}`: check, keep, answer."""
+"""`POST /webhooks/iterable/{workspace_id}`: check, keep, answer.
+
+A bare ASGI callable: a framework's request and response objects cost more than all that is done here
+(docs/decisions/0010-intake.md has the measurements).
+"""
 
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from endpoint.intake import Intake, NotKept
 from endpoint.metrics import Metrics
 from endpoint.tokens import HEADER, WebhookTokens
 from iterable.webhook_event import concerns_email, occurrence_key
-from store.inbox import Arrival
+from store.arrival import Arrival
 from store.keyring import KeyedHasher
 
+PATH = "/webhooks/iterable/"
 _MOST_EVENTS = 1_000
-_RETRY_AFTER_SECONDS = "5"
+_RETRY_AFTER_SECONDS = b"5"
+_HEADER = HEADER.lower().encode()
+_Headers = list[tuple[bytes, bytes]]
+_JSON = (b"content-type", b"application/json")
+_KEPT: Message = {"type": "http.response.start", "status": 204, "headers": []}
+_NO_BODY: Message = {"type": "http.response.body", "body": b""}
 
 
 class Webhooks:
@@ -27,72 +36,109 @@ class Webhooks:
     ) -> None:
         self._intake = intake
         self._tokens = tokens
-        self._hasher = hasher
+        self._of_occurrence = hasher.of_occurrence
         self._metrics = metrics
         self._max_bytes = max_bytes
         self._shards = shards
 
-    async def post(self, request: Request) -> Response:
-        """200 once everything is kept; 401, 413, 400 for what can never be; 503 where Iterable should try again."""
-        workspace_id: str = request.path_params["workspace_id"]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """204 once everything is kept; 401, 413, 400 for what can never be; 503 where Iterable should try again."""
+        if scope["method"] != "POST":
+            await self._refuse(send, 405, "not_allowed", "only POST", (b"allow", b"POST"))
+            return
+        workspace_id: str = scope["path"][len(PATH) :]
         try:
-            if not await self._tokens.fit(workspace_id, request.headers.get(HEADER, "")):
-                return self._answer(401, "refused", "unknown workspace or wrong token")
-            body = await self._body(request)
+            token = _token(scope)
+            if not self._tokens.fitted(workspace_id, token) and not await self._tokens.fit(workspace_id, token):
+                await self._refuse(send, 401, "refused", "unknown workspace or wrong token")
+                return
+            message = await receive()
+            body: bytes | None = message.get("body", b"")
+            if message.get("more_body", False) or message["type"] != "http.request":
+                body = await self._rest(message, receive)
             if body is None:
-                return self._answer(413, "too_large", f"more than {self._max_bytes} bytes")
-            payloads = _payloads(body)
-            if payloads is None:
-                return self._answer(400, "unreadable", "neither a JSON object nor an array of up to 1000 of them")
-            arrivals = self._arrivals(workspace_id, payloads)
-            if arrivals:
-                await self._intake.keep(arrivals)
-        except ClientDisconnect:
-            return self._answer(400, "unreadable", "the request broke off")
+                await self._refuse(send, 400, "unreadable", "the request broke off")
+            elif len(body) > self._max_bytes:
+                await self._refuse(send, 413, "too_large", f"more than {self._max_bytes} bytes")
+            else:
+                arrivals = self._arrivals(workspace_id, body)
+                if arrivals is None:
+                    await self._refuse(
+                        send, 400, "unreadable", f"neither an event nor an array of up to {_MOST_EVENTS}"
+                    )
+                    return
+                if arrivals:
+                    await self._intake.keep(arrivals, len(body))
+                await send(_KEPT)
+                await send(_NO_BODY)
         except (NotKept, SQLAlchemyError):
-            response = self._answer(503, "not_kept", "try again")
-            response.headers["Retry-After"] = _RETRY_AFTER_SECONDS
-            return response
-        self._metrics.webhooks.labels("kept").inc()
-        return JSONResponse({"accepted": len(payloads)})
+            await self._refuse(send, 503, "not_kept", "try again", (b"retry-after", _RETRY_AFTER_SECONDS))
 
-    def _arrivals(self, workspace_id: str, payloads: list[dict[str, Any]]) -> list[Arrival]:
+    def _arrivals(self, workspace_id: str, body: bytes) -> list[Arrival] | None:
+        """What is to be kept of a request; None where it is no event and no array of events."""
+        try:
+            found: Any = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return None
         now = datetime.now(UTC)
-        arrivals: list[Arrival] = []
-        for payload in payloads:
-            if not concerns_email(payload):
-                self._metrics.events_ignored.inc()
-                continue
-            event_id = self._hasher.of_occurrence(occurrence_key(payload))
-            arrivals.append(
-                Arrival(workspace_id, int(event_id[:8], 16) % self._shards, event_id, orjson.dumps(payload), now)
-            )
-        self._metrics.events_kept.inc(len(arrivals))
-        return arrivals
+        if type(found) is dict:  # one event in every example of Iterable's; kept as it came
+            return self._arrival(workspace_id, cast("dict[str, Any]", found), body, now)
+        if not _is_batch(found):
+            return None
+        return [kept for one in found for kept in self._arrival(workspace_id, one, orjson.dumps(one), now)]
 
-    async def _body(self, request: Request) -> bytes | None:
-        """The body, read no further than allowed."""
+    def _arrival(self, workspace_id: str, payload: dict[str, Any], body: bytes, now: datetime) -> list[Arrival]:
+        if not concerns_email(payload):
+            self._metrics.events_ignored.inc()
+            return []
+        event_id = self._of_occurrence(occurrence_key(payload))
+        shard = int(event_id[:8], 16) % self._shards if self._shards > 1 else 0
+        return [Arrival(workspace_id, shard, event_id, body, now)]
+
+    async def _rest(self, message: Message, receive: Receive) -> bytes | None:
+        """A body that comes in parts, read no further than allowed; None where its sender went away. While it is
+        read it counts as waiting, so that many slow senders cannot fill the memory."""
         parts: list[bytes] = []
         size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > self._max_bytes:
-                return None
-            parts.append(part)
-        return b"".join(parts)
+        try:
+            while message["type"] == "http.request":
+                part: bytes = message.get("body", b"")
+                self._intake.reserve(len(part))
+                size += len(part)
+                parts.append(part)
+                if size > self._max_bytes or not message.get("more_body", False):
+                    return b"".join(parts)
+                message = await receive()
+            return None
+        finally:
+            self._intake.release(size)
 
-    def _answer(self, status: int, result: str, message: str) -> Response:
+    async def _refuse(
+        self, send: Send, status: int, result: str, message: str, header: tuple[bytes, bytes] | None = None
+    ) -> None:
         self._metrics.webhooks.labels(result).inc()
-        return JSONResponse({"code": result, "message": message}, status_code=status)
+        await _answer(send, status, orjson.dumps({"code": result, "message": message}), header)
 
 
-def _payloads(body: bytes) -> list[dict[str, Any]] | None:
-    """One event in every example of Iterable's; an array is taken too."""
-    try:
-        found: Any = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    listed = cast("list[Any]", found) if isinstance(found, list) else [found]
-    if len(listed) > _MOST_EVENTS or not all(isinstance(one, dict) for one in listed):
-        return None
-    return listed
+async def _answer(send: Send, status: int, body: bytes, header: tuple[bytes, bytes] | None = None) -> None:
+    headers: _Headers = [_JSON, (b"content-length", b"%d" % len(body))]
+    if header is not None:
+        headers.append(header)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _token(scope: Scope) -> bytes:
+    headers: _Headers = scope["headers"]
+    for name, value in headers:
+        if name == _HEADER:
+            return value
+    return b""
+
+
+def _is_batch(found: Any) -> bool:
+    return (
+        isinstance(found, list)
+        and len(cast("list[Any]", found)) <= _MOST_EVENTS
+        and all(isinstance(one, dict) for one in cast("list[Any]", found))
+    )

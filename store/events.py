@@ -6,11 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import bindparam, false, func, select, update
 
 from contracts.event import Event, EventKind, TimelineEntry
 from store.repository import IN_BATCH, SealingRepository
-from store.tables import event
+from store.tables import event, send
+
+_TO_SIGNAL = (event.c.signalled == false()) & event.c.send_id.is_not(None)
+"""As the partial index has it: `IS false` would not use it on PostgreSQL."""
+_TOLD = (
+    event.c.cursor,
+    event.c.send_id,
+    event.c.event_id,
+    event.c.kind,
+    event.c.occurred_at,
+    event.c.message_id,
+    event.c.reason,
+    event.c.url,
+)
+"""What a timeline shows: not the sealed body, which is most of a row."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ class Events(SealingRepository):
         found: dict[str, list[Event]] = defaultdict(list)
         for start in range(0, len(send_ids), IN_BATCH):
             rows = await self._connection.execute(
-                select(event)
+                select(*_TOLD)
                 .where(event.c.workspace_id == workspace_id, event.c.send_id.in_(send_ids[start : start + IN_BATCH]))
                 .order_by(event.c.cursor)
             )
@@ -96,7 +110,7 @@ class Events(SealingRepository):
 
     async def page(self, workspace_id: str, after: int, limit: int, send_id: str | None = None) -> list[TimelineEntry]:
         """Events that arrived after a cursor; those of one send, or all of the workspace (unmatched ones too)."""
-        query = select(event).where(event.c.workspace_id == workspace_id, event.c.cursor > after)
+        query = select(*_TOLD).where(event.c.workspace_id == workspace_id, event.c.cursor > after)
         if send_id is not None:
             query = query.where(event.c.send_id == send_id)
         rows = await self._connection.execute(query.order_by(event.c.cursor).limit(limit))
@@ -108,15 +122,28 @@ class Events(SealingRepository):
     async def to_signal(self, workspace_id: str, limit: int) -> dict[str, list[tuple[int, Event]]]:
         """Joined events that their runs have not been told of yet, by send, with their cursors."""
         rows = await self._connection.execute(
-            select(event)
-            .where(event.c.workspace_id == workspace_id, event.c.signalled.is_(False), event.c.send_id.is_not(None))
-            .order_by(event.c.cursor)
-            .limit(limit)
+            select(*_TOLD).where(event.c.workspace_id == workspace_id, _TO_SIGNAL).order_by(event.c.cursor).limit(limit)
         )
         found: dict[str, list[tuple[int, Event]]] = defaultdict(list)
         for row in rows:
             found[row.send_id].append((row.cursor, _event(row)))
         return found
+
+    async def forgo_signals(self, workspace_id: str, accepted_before: datetime) -> None:
+        """Nobody is to be told of events whose send's run is known to have ended, or whose send Iterable took so long
+        ago that it has."""
+        over = (
+            select(send.c.send_id)
+            .where(
+                send.c.workspace_id == workspace_id,
+                send.c.send_id == event.c.send_id,
+                send.c.run_ended_at.is_not(None) | (send.c.accepted_at < accepted_before),
+            )
+            .exists()
+        )
+        await self._connection.execute(
+            update(event).where(event.c.workspace_id == workspace_id, _TO_SIGNAL, over).values(signalled=True)
+        )
 
     async def mark_signalled(self, cursors: Sequence[int]) -> None:
         """Their runs know, or have ended."""
@@ -135,7 +162,7 @@ class Events(SealingRepository):
         )
 
 
-def _event(row: Row[Any]) -> Event:
+def _event(row: Any) -> Event:
     return Event(
         event_id=row.event_id,
         kind=EventKind(row.kind),

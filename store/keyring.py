@@ -6,7 +6,7 @@ the place the value belongs to (table, column, row): a sealed value copied to an
 
 import base64
 import binascii
-import hmac
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 _VERSION = 1
 _NONCE_BYTES = 12  # the size AES-GCM is specified for; random, so a key is good for 2^32 values
 _KEY_BYTES = 32
+_BLOCK_BYTES = 64  # of SHA-256
 
 
 class KeyringError(Exception):
@@ -106,7 +107,11 @@ class KeyedHasher:
     """
 
     def __init__(self, pepper: bytes) -> None:
-        self._keyed = hmac.new(pepper, digestmod="sha256")  # copied for every hash: half the time of keying anew
+        if len(pepper) > _BLOCK_BYTES:
+            raise ValueError("a pepper may not be longer than a block of SHA-256")
+        padded = pepper.ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
 
     def of_email(self, email: str) -> str:
         """Addresses are compared without case: mailboxes that differ only in case are not seen in practice."""
@@ -126,6 +131,9 @@ class KeyedHasher:
         return [*found, self.of_user_id(user_id)] if user_id else found
 
     def _hash(self, text: str) -> str:
-        keyed = self._keyed.copy()
-        keyed.update(text.encode())
-        return keyed.hexdigest()
+        """HMAC (RFC 2104) from the two states that depend on the key alone: a fifth of the time of `hmac.new`, and the
+        same value. It is taken for every event, before its webhook is answered."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()

@@ -165,6 +165,15 @@ class Sends(Repository):
             .values(status=status, reason=reason, changed_at=self._clock())
         )
 
+    async def run_ended(self, workspace_id: str, send_ids: Sequence[str]) -> None:
+        """Remembers that sends have no open run, so that nobody is told of their events any more."""
+        for start in range(0, len(send_ids), IN_BATCH):
+            await self._connection.execute(
+                update(send)
+                .where(send.c.workspace_id == workspace_id, send.c.send_id.in_(send_ids[start : start + IN_BATCH]))
+                .values(run_ended_at=self._clock())
+            )
+
     async def attempts(self, workspace_id: str, send_id: str) -> list[Attempt]:
         """Every attempt so far, oldest first."""
         rows = await self._connection.execute(

@@ -4,17 +4,18 @@ The transaction belongs to the task, not to the query: a caller opens one, does 
 commits when the block ends.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from store.arrival import Arrival
 from store.connectors import Connectors
 from store.events import Events
 from store.inbox import Inbox
@@ -25,8 +26,9 @@ from store.sends import Sends
 from store.shadows import Shadows
 from store.suppressions import Suppressions
 from store.templates import Templates
+from store.writer import PacketWriter
 
-SCHEMA = "0002"
+SCHEMA = "0004"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]
@@ -55,9 +57,12 @@ class Transaction:
 class Store:
     """Opens transactions. `url` is an SQLAlchemy URL (`sqlite+aiosqlite:///…`, `postgresql+psycopg://…`)."""
 
-    def __init__(self, engine: AsyncEngine, keyring: Keyring, hasher: KeyedHasher, clock: Clock) -> None:
+    def __init__(
+        self, engine: AsyncEngine, writer: PacketWriter, keyring: Keyring, hasher: KeyedHasher, clock: Clock
+    ) -> None:
         self.hasher = hasher
         self._engine = engine
+        self._writer = writer
         self._keyring = keyring
         self._clock = clock
 
@@ -67,7 +72,7 @@ class Store:
         engine = make_engine(url)
         async with engine.begin() as connection:
             pepper = await Secrets(connection, keyring, clock).recipient_pepper()
-        return cls(engine, keyring, KeyedHasher(pepper), clock)
+        return cls(engine, PacketWriter(make_writing_engine(url), keyring), keyring, KeyedHasher(pepper), clock)
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Transaction]:
@@ -81,6 +86,10 @@ class Store:
         async with self._engine.connect() as connection:
             reading = await connection.execution_options(reading=True)
             yield Transaction(reading, self._keyring, self._clock)
+
+    async def keep(self, arrivals: Sequence[Arrival]) -> None:
+        """Adds events to the inbox in a transaction of its own, without the loop's time; committed when it returns."""
+        await self._writer.write(arrivals)
 
     async def is_current(self) -> bool:
         """Whether the database has the schema that this code was written for."""
@@ -96,6 +105,7 @@ class Store:
 
     async def close(self) -> None:
         """Closes all connections."""
+        self._writer.close()
         await self._engine.dispose()
 
 
@@ -106,6 +116,16 @@ def make_engine(url: str) -> AsyncEngine:
     engine = create_async_engine(url, hide_parameters=True)  # an error must not quote what it was given
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def make_writing_engine(url: str) -> Engine:
+    """The same database for the thread of a `PacketWriter`: every statement commits. Connects at its first use."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
+    engine = create_engine(parsed.set(drivername="sqlite"), isolation_level="AUTOCOMMIT")
+    event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
 

@@ -128,6 +128,7 @@ send = Table(
     Column("status", String(16)),
     Column("reason", Text),
     Column("accepted_at", Moment),
+    Column("run_ended_at", Moment),  # since when nobody needs to be told of its events
     Column("created_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
     Index(None, "workspace_id", "message_id"),
@@ -147,7 +148,25 @@ attempt = Table(
     ForeignKeyConstraint(["workspace_id", "send_id"], ["send.workspace_id", "send.send_id"], ondelete="CASCADE"),
 )
 
-# Events as they came, until they are drained. `problem` is set on those that could not be read: kept, never dropped.
+# Events as the endpoint took them: all that one commit took for a shard, packed and sealed together (store/packing.py).
+# The drain takes them from here; those that must be kept apart go to the inbox, one a row.
+packet = Table(
+    "packet",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("workspace_id", String(64), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("key", String(32), nullable=False),  # random: the place that `body` is sealed for, known before the id is
+    Column("size", Integer, nullable=False),  # events in `body`
+    Column("events", Integer, nullable=False),  # those that still wait
+    Column("gone", LargeBinary),  # a bit for each that does not
+    Column("body", LargeBinary, nullable=False),
+    Index(None, "workspace_id", "shard", "id"),
+    # An id is never used twice: whoever removes an event late must not hit another one.
+    sqlite_autoincrement=True,
+)
+
+# Events one by one, until they are drained. `problem` is set on those that could not be read: kept, never dropped.
 inbox = Table(
     "inbox",
     metadata,

@@ -1,6 +1,8 @@
 """Fixtures that every room's tests may use."""
 
-from collections.abc import AsyncGenerator
+import uuid
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,9 @@ import pytest
 from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
 from store.store import Store
+from tests.postgres import NoPostgres, Postgres, postgres
+
+_MIGRATED = "migrated"
 
 
 @pytest.fixture
@@ -16,11 +21,40 @@ def keyring() -> Keyring:
     return Keyring(parse_keys(new_key_text()))
 
 
+@contextmanager
+def _postgres() -> Iterator[Postgres | NoPostgres]:
+    with ExitStack() as stack:
+        try:
+            server: Postgres | NoPostgres = stack.enter_context(postgres())
+        except NoPostgres as reason:
+            server = reason
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def postgres_server() -> AsyncGenerator[Postgres | NoPostgres]:
+    """One server for the session with a migrated database to copy, or why there is none."""
+    with _postgres() as server:
+        if isinstance(server, Postgres):
+            await migrate(server.create(_MIGRATED))
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, not migrated on SQLite and migrated on PostgreSQL, where one can be started."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'connector.db'}"
+    server: Postgres | NoPostgres = request.getfixturevalue("postgres_server")
+    if isinstance(server, NoPostgres):
+        pytest.skip(f"no PostgreSQL: {server}")
+    return server.create(f"t{uuid.uuid4().hex}", _MIGRATED)
+
+
 @pytest.fixture
-async def store(tmp_path: Path, keyring: Keyring) -> AsyncGenerator[Store]:
-    """An empty store on a real database."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'connector.db'}"
-    await migrate(url)
-    opened = await Store.open(url, keyring)
+async def store(database_url: str, keyring: Keyring) -> AsyncGenerator[Store]:
+    """An empty store on a real database: every test that uses it runs on both engines."""
+    await migrate(database_url)
+    opened = await Store.open(database_url, keyring)
     yield opened
     await opened.close()

@@ -1,5 +1,7 @@
 """Secrets at rest."""
 
+import hashlib
+import hmac
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,9 @@ def test_a_person_has_one_hash_whatever_the_case_of_the_address() -> None:
     assert hasher.of_email("Ann@Example.com ") == hasher.of_email("ann@example.com")
     assert hasher.of_user_id("A1") != hasher.of_user_id("a1")
     assert KeyedHasher(b"other").of_email("ann@example.com") != hasher.of_email("ann@example.com")
+
+
+@given(st.binary(max_size=64), st.text(max_size=200))
+def test_a_hash_is_the_hmac_of_the_standard_library(pepper: bytes, key: str) -> None:
+    expected = hmac.new(pepper, f"occurrence:{key}".encode(), hashlib.sha256).hexdigest()
+    assert KeyedHasher(pepper).of_occurrence(key) == expected
