@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from pydantic import SecretStr, ValidationError
+from rich.markup import escape
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -17,13 +18,20 @@ from temporalio.service import RPCError, RPCStatusCode
 from cli import schemas
 from cli.connection import connected, open_store
 from cli.demo import DemoBroken, demo, demo_logs
-from cli.development import development_stack, install_against_sandbox
+from cli.development import StackInUse, development_stack, install_against_sandbox
 from cli.doctor import examine
 from cli.install import InstallRefused, install
 from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, say, stop, table
 from cli.sending import send_accepted
 from cli.suppressions import suppressions
-from contracts.connector import ConnectorSettings, ConnectorStatus, DataCenter, ProfilePolicy, ProjectType
+from contracts.connector import (
+    ConnectorSettings,
+    ConnectorState,
+    ConnectorStatus,
+    DataCenter,
+    ProfilePolicy,
+    ProjectType,
+)
 from contracts.names import connector_workflow_id, send_workflow_id
 from contracts.received import refusal_of
 from contracts.send import SendRequest, SendResult
@@ -48,7 +56,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 def main() -> None:
     """The entry point."""
-    configure_logging(level="WARNING")
+    configure_logging(level="ERROR")
     app()
 
 
@@ -57,6 +65,8 @@ def demo_command(*, keep: Annotated[bool, typer.Option(help="Keep the stack up a
     """Send three messages through a whole local stack and show what becomes of each."""
     try:
         run(demo(keep=keep))
+    except StackInUse as error:
+        stop(FAILED, str(error))
     except (DemoBroken, ChildFailed) as error:
         stop(FAILED, f"{error}; logs are in {demo_logs()}")
     except KeyboardInterrupt:
@@ -93,7 +103,7 @@ def dev(workspace: Annotated[str, typer.Option(help="A workspace to install agai
 
     try:
         run(stay())
-    except ChildFailed as error:
+    except (ChildFailed, StackInUse) as error:
         stop(FAILED, str(error))
     except KeyboardInterrupt:
         say("stopped")
@@ -249,8 +259,11 @@ def status(
                     if as_json:
                         give(found)
                         return
-                    rows = [(name, str(value)) for name, value in row.settings.model_dump().items()]
-                    table(f"{workspace}: {row.state}", ("setting", "value"), rows)
+                    in_force = row.state is not ConnectorState.VALIDATING
+                    rows = [(name, str(value)) for name, value in row.settings.model_dump().items()] if in_force else []
+                    table(f"{workspace}: {row.state}", ("setting in force", "value"), rows)
+                    if row.reason:
+                        say(escape(row.reason))
                     say(f"events: {waiting} waiting, {unmatched} unmatched, {set_aside} set aside")
                     return
                 sent = await tx.sends.get(workspace, send_id)

@@ -201,7 +201,7 @@ def import_command(
 
     async def do() -> ImportReport:
         async with opened() as store:
-            with file.open("rb") as source, _bad_lines(bad_lines) as note, _progress(file) as progress:
+            with file.open("rb") as source, _bad_lines(bad_lines) as note, _progress() as progress:
                 task = progress.add_task("0 rows", total=file.stat().st_size, name=file.name)
 
                 def moved(report: ImportReport) -> None:
@@ -376,7 +376,7 @@ def _exported(one: Suppression, person: Person) -> tuple[str, ...]:
     )
 
 
-def _progress(file: Path) -> Progress:
+def _progress() -> Progress:
     """On standard error, and only where somebody looks."""
     columns = (
         TextColumn("{task.fields[name]}", markup=False),
