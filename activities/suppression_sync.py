@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from temporalio import activity
@@ -147,8 +147,8 @@ class SuppressionSyncActivities:
     async def _begin(self, workspace_id: str, rows: list[Suppression], state: PushState) -> None:
         """In its turn, which the workers share."""
         async with self._store.begin() as tx:
-            wait = await tx.paces.wait(workspace_id, "lists/unsubscribe", _BATCHES_PER_SECOND)
-            if wait:
+            wait, now = await tx.paces.reserve(workspace_id, "lists/unsubscribe", _BATCHES_PER_SECOND, timedelta(0))
+            if not now:
                 raise ApplicationError(
                     "Waits for its turn to tell Iterable", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait
                 )
