@@ -45,9 +45,9 @@ class Catalogs:
         if catalog.covers(channel_ids, message_type_ids):
             return catalog
         async with self._store.begin() as tx:
-            _, its_turn = await tx.paces.reserve(workspace_id, "catalog", _REFRESHES_PER_SECOND, timedelta(0))
-            if not its_turn:
-                return catalog
+            _, now = await tx.paces.reserve(workspace_id, "catalog", _REFRESHES_PER_SECOND, timedelta(0))
+        if not now:
+            return catalog
         try:
             fresh = await read_catalog((await self._connectors.get(workspace_id)).iterable)
         except (IterableError, ConnectorError) as error:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
@@ -26,7 +26,7 @@ class InForce:
 
     settings: ConnectorSettings
     iterable: IterableClient
-    catalog: Catalog
+    catalog: Catalog = field(default_factory=Catalog)
 
 
 @dataclass

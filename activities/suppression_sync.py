@@ -147,10 +147,8 @@ class SuppressionSyncActivities:
     async def _begin(self, workspace_id: str, rows: list[Suppression], state: PushState) -> None:
         """In its turn, which the workers share."""
         async with self._store.begin() as tx:
-            wait, reserved = await tx.paces.reserve(
-                workspace_id, "lists/unsubscribe", _BATCHES_PER_SECOND, timedelta(0)
-            )
-            if not reserved:
+            wait, now = await tx.paces.reserve(workspace_id, "lists/unsubscribe", _BATCHES_PER_SECOND, timedelta(0))
+            if not now:
                 raise ApplicationError(
                     "Waits for its turn to tell Iterable", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait
                 )

@@ -10,6 +10,7 @@ from typing import Annotated, TextIO
 
 import typer
 from pydantic import TypeAdapter, ValidationError
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from temporalio.client import WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -78,7 +79,7 @@ def list_command(
                     entry.cause,
                     entry.scope,
                     ", ".join(entry.blocks) or ("nothing" if entry.active else "lifted"),
-                    entry.reason or "",
+                    escape(entry.reason or ""),
                     _time(entry.last_seen_at),
                 )
                 for entry in entries
@@ -165,12 +166,18 @@ def check(workspace: Workspace, address: Address, *, user_id: IsUserId = False, 
             )
             return
         table(
-            f"{workspace}: {masked(address) if not user_id else address}",
+            f"{workspace}: {escape(address if user_id else masked(address))}",
             ("stream", "", "rule", "since (UTC)", "reason"),
             [
                 (stream, "[green]open[/]", "", "", "")
                 if rule is None
-                else (stream, "[red]blocked[/]", f"{rule.cause} ({rule.scope})", _time(rule.since), rule.reason or "")
+                else (
+                    stream,
+                    "[red]blocked[/]",
+                    f"{rule.cause} ({rule.scope})",
+                    _time(rule.since),
+                    escape(rule.reason or ""),
+                )
                 for stream, rule in rules.items()
             ],
         )
@@ -194,8 +201,8 @@ def import_command(
 
     async def do() -> ImportReport:
         async with opened() as store:
-            with file.open("rb") as source, _bad_lines(bad_lines) as note, _progress(file) as progress:
-                task = progress.add_task("0 rows", total=file.stat().st_size)
+            with file.open("rb") as source, _bad_lines(bad_lines) as note, _progress() as progress:
+                task = progress.add_task("0 rows", total=file.stat().st_size, name=file.name)
 
                 def moved(report: ImportReport) -> None:
                     rows = report.added + report.skipped + report.bad
@@ -334,8 +341,8 @@ def _person(hasher: KeyedHasher, address: str, *, user_id: bool) -> Person:
 
 def _shown(entry: SuppressionEntry) -> str:
     if entry.email is not None:
-        return masked(entry.email)
-    return entry.user_id or f"{entry.recipient_hash[:12]}…"
+        return escape(masked(entry.email))
+    return escape(entry.user_id or f"{entry.recipient_hash[:12]}…")
 
 
 def _rule(rule: Suppression) -> dict[str, str | None]:
@@ -369,10 +376,10 @@ def _exported(one: Suppression, person: Person) -> tuple[str, ...]:
     )
 
 
-def _progress(file: Path) -> Progress:
+def _progress() -> Progress:
     """On standard error, and only where somebody looks."""
     columns = (
-        TextColumn(file.name),
+        TextColumn("{task.fields[name]}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TimeRemainingColumn(),

@@ -35,7 +35,7 @@ class ErrorCode(StrEnum):
 
 
 ADVICE: dict[ErrorCode, str] = {
-    ErrorCode.REQUEST_INVALID: "Correct the named fields and send again under a new send id.",
+    ErrorCode.REQUEST_INVALID: "Correct the named fields and try again, a send under a new send id.",
     ErrorCode.ATTACHMENTS_NOT_SUPPORTED: "Iterable cannot attach files to triggered campaigns: host the file and put "
     "a link to it into the template.",
     ErrorCode.TEMPLATE_INVALID: "Correct the template in GenieOS and send again under a new send id.",

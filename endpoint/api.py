@@ -18,7 +18,7 @@ from endpoint.body import read_body
 from store.store import Store
 
 _LARGEST_PAGE = 1_000
-_LARGEST_CURSOR = 2**63 - 1  # what the databases' whole numbers hold
+_LARGEST_CURSOR = 2**63
 _MAX_TEMPLATE_BYTES = 5_000_000
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -126,8 +126,8 @@ def _window(request: Request) -> tuple[int, int] | Response:
         limit = min(int(request.query_params.get("limit", "100")), _LARGEST_PAGE)
     except ValueError:
         return _problem(400, "request_invalid", "after and limit are whole numbers.")
-    if not 0 <= after <= _LARGEST_CURSOR or limit < 1:
-        return _problem(400, "request_invalid", "after is 0 or more, limit 1 or more.")
+    if not 0 <= after < _LARGEST_CURSOR or limit < 1:
+        return _problem(400, "request_invalid", "after is a cursor of an earlier answer or 0, limit 1 or more.")
     return after, limit
 
 

@@ -94,18 +94,18 @@ class Connectors(SealingRepository):
             .values(state=state, reason=reason, changed_at=self._clock())
         )
 
+    async def keep_catalog(self, workspace_id: str, catalog: Catalog) -> None:
+        """The project's channels and message types as just read."""
+        await self._connection.execute(
+            update(connector).where(connector.c.workspace_id == workspace_id).values(catalog=catalog.model_dump_json())
+        )
+
     async def note_refusal(self, workspace_id: str, reason: str) -> None:
         """Why a first installation did not come into force; one that is in force keeps its own reason."""
         await self._connection.execute(
             update(connector)
             .where(connector.c.workspace_id == workspace_id, connector.c.state == ConnectorState.VALIDATING.value)
             .values(reason=reason, changed_at=self._clock())
-        )
-
-    async def keep_catalog(self, workspace_id: str, catalog: Catalog) -> None:
-        """The project's channels and message types as just read."""
-        await self._connection.execute(
-            update(connector).where(connector.c.workspace_id == workspace_id).values(catalog=catalog.model_dump_json())
         )
 
     async def first_webhook_came(self, workspace_id: str) -> None:

@@ -266,7 +266,8 @@ class Suppressions(SealingRepository):
         )
 
     async def pushed_moments(self, workspace_id: str, recipient_hashes: Sequence[str]) -> dict[str, datetime]:
-        """When Iterable was last told of people, by hash; those it was never told of are absent."""
+        """When Iterable was last told of people, by hash. Absent are those it was never told of, and those it certainly
+        did not take: no echo comes of them."""
         found: dict[str, datetime] = {}
         for start in range(0, len(recipient_hashes), IN_BATCH):
             rows = await self._connection.execute(
@@ -275,6 +276,7 @@ class Suppressions(SealingRepository):
                     _S.workspace_id == workspace_id,
                     _S.recipient_hash.in_(recipient_hashes[start : start + IN_BATCH]),
                     _S.pushed_at.is_not(None),
+                    or_(_S.push_state != "not_pushed", _S.push_problem == "unclear"),
                 )
                 .group_by(_S.recipient_hash)
             )

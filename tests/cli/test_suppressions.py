@@ -88,7 +88,8 @@ def test_check_tells_which_rule_blocks_which_stream_and_since_when(cli: Cli) -> 
 
 
 def test_what_is_added_is_removed_again_and_nothing_else(cli: Cli) -> None:
-    cli("add", "acme", "cross@example.com", "--reason", "asked by telephone")
+    cli("add", "acme", "cross@example.com", "--reason", "asked [/by] telephone")
+    assert "[/by]" in cli("list", "acme").stdout  # a reason is text, not a style
     assert "complaint" in cli("remove", "acme", "cross@example.com").stdout
     told = json.loads(cli("check", "acme", "cross@example.com", "--json").stdout)
     assert {stream: rule["cause"] for stream, rule in told["streams"].items()} == {
