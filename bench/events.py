@@ -85,9 +85,15 @@ async def measure(url: str, folder: Path, seconds: int, connections: int, rounds
                 floods[name].append(await flood(hook[name], token, run, _SENDS, seconds, connections))
         kept += floods["a"]
         rate = {name: statistics.median(one.rate for one in some) for name, some in floods.items()}
-        pause_ms = round(connections / (rate["a"] * _HALF) * 1000)
-        half = await flood(hook["a"], token, run + 1, _SENDS, seconds, connections, pause_ms)
-        kept.append(half)
+        # A connection's turn is its pause and the answer's time: the first run is to learn that.
+        turn_ms, answer_ms = connections / (rate["a"] * _HALF) * 1000, 0
+        for _ in range(2):
+            run += 1
+            pause_ms = max(1, round(turn_ms - answer_ms))
+            half = await flood(hook["a"], token, run, _SENDS, seconds, connections, pause_ms)
+            answer_ms = half.p50 // 1000
+            kept.append(half)
+        half = kept[-1]
         for name in "abc":
             await stack.stop(name)
         drained = await _drain()

@@ -67,7 +67,7 @@ def event(n: int, run: int, sends: int) -> bytes:
             "eventName": KINDS[turn % 3],
             "dataFields": {
                 "messageId": f"m{send}",
-                "createdAt": f"2026-01-{run % 28 + 1:02} {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02} +00:00",
+                "createdAt": f"2026-01-{run % 28 + 1:02} {time.strftime('%H:%M:%S', time.gmtime(second))} +00:00",
                 "campaignId": 1,
                 "transactionalData": {"genieos": {"workspace": "bench", "send": f"s{send}"}, "first_name": "Ann"},
             },
@@ -115,7 +115,10 @@ class Generator:
         n = self._next
         self._next += 1
         body = event(n, self._run, self._sends)
-        head = f"POST {self._path} HTTP/1.1\r\nHost: bench\r\n{HEADER}: {self._token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST {self._path} HTTP/1.1\r\nHost: bench\r\n"
+            f"{HEADER}: {self._token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         began = time.perf_counter()
         writer.write(head.encode() + body)
         answer = await reader.readuntil(b"\r\n\r\n")

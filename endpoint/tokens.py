@@ -27,7 +27,7 @@ def token_hash(token: str | bytes) -> str:
 
 
 class WebhookTokens:
-    """Checks tokens against the store, with a short memory of those that fitted and of what a workspace's tokens are."""
+    """Checks tokens against the store, with a short memory of those that fitted and of each workspace's tokens."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -51,8 +51,8 @@ class Inbox(SealingRepository):
             await self._connection.execute(self._upsert(inbox).on_conflict_do_nothing(), values)
 
     async def batch(self, workspace_id: str, shard: int, limit: int) -> list[Waiting]:
-        """The oldest waiting events of a shard: single ones first, then whole packets until there are `limit` events, so
-        a batch may be larger by a packet. Fewer than `limit` are all there are."""
+        """The oldest waiting events of a shard: single ones first, then whole packets until there are `limit` events,
+        so a batch may be larger by a packet. Fewer than `limit` are all there are."""
         rows = await self._connection.execute(
             select(inbox.c.id, inbox.c.event_id, inbox.c.body, inbox.c.received_at)
             .where(inbox.c.workspace_id == workspace_id, inbox.c.shard == shard, inbox.c.problem.is_(None))

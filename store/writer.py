@@ -1,8 +1,8 @@
 """Takes arrived events into the store: on a thread of its own, over a connection of its own.
 
-The asynchronous drivers hop between threads at every statement, and each hop waits for a loop that is busy with the next
-requests. Here a commit is one hop there and one back, and one statement that is its own transaction: the thread needs
-the interpreter's lock as seldom as can be.
+The asynchronous drivers hop between threads at every statement, and each hop waits for a loop that is busy with the
+next requests. Here a commit is one hop there and one back, and one statement that is its own transaction: the thread
+needs the interpreter's lock as seldom as can be.
 """
 
 import asyncio
