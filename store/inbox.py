@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
 
-from store.repository import SealingRepository
+from store.keyring import KeyringError
+from store.repository import IN_BATCH, SealingRepository
 from store.tables import inbox
 
 
@@ -23,11 +24,20 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Waiting:
-    """One event that waits to be drained."""
+    """One event that waits to be drained. `body` is None where it does not open: its key is gone from the ring."""
 
     id: int
     event_id: str
-    body: bytes
+    body: bytes | None
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One event that was set aside, and why. `reason` names parts and errors, never values."""
+
+    id: int
+    reason: str
     received_at: datetime
 
 
@@ -49,29 +59,71 @@ class Inbox(SealingRepository):
         if values:
             await self._connection.execute(self._upsert(inbox).on_conflict_do_nothing(), values)
 
-    async def batch(self, workspace_id: str, shard: int, limit: int) -> list[Waiting]:
-        """The oldest waiting events of a shard."""
-        rows = await self._connection.execute(
-            select(inbox.c.id, inbox.c.event_id, inbox.c.body, inbox.c.received_at)
+    async def batch(
+        self, workspace_id: str, shard: int, most_events: int, most_bytes: int
+    ) -> tuple[list[Waiting], bool]:
+        """The oldest waiting events of a shard, and whether more wait behind them.
+
+        Ends before it has more than `most_bytes` of bodies; one that alone is larger still comes, by itself.
+        """
+        sizes = await self._connection.execute(
+            select(inbox.c.id, func.length(inbox.c.body).label("size"))
             .where(inbox.c.workspace_id == workspace_id, inbox.c.shard == shard, inbox.c.problem.is_(None))
             .order_by(inbox.c.id)
-            .limit(limit)
+            .limit(most_events + 1)
+        )
+        ids: list[int] = []
+        total, more = 0, False
+        for row in sizes:
+            total += row.size
+            if ids and (total > most_bytes or len(ids) == most_events):
+                more = True
+                break
+            ids.append(row.id)
+        if not ids:
+            return [], False
+        rows = await self._connection.execute(
+            select(inbox.c.id, inbox.c.event_id, inbox.c.body, inbox.c.received_at)
+            .where(
+                inbox.c.workspace_id == workspace_id,
+                inbox.c.shard == shard,
+                inbox.c.problem.is_(None),
+                inbox.c.id.between(ids[0], ids[-1]),
+            )
+            .order_by(inbox.c.id)
         )
         return [
-            Waiting(
-                row.id, row.event_id, self._keyring.open(row.body, _place(workspace_id, row.event_id)), row.received_at
-            )
+            Waiting(row.id, row.event_id, self._opened(workspace_id, row.event_id, row.body), row.received_at)
             for row in rows
-        ]
+        ], more
 
     async def remove(self, ids: Sequence[int]) -> None:
         """Drained."""
-        if ids:
-            await self._connection.execute(delete(inbox).where(inbox.c.id.in_(ids)))
+        for start in range(0, len(ids), IN_BATCH):
+            await self._connection.execute(delete(inbox).where(inbox.c.id.in_(ids[start : start + IN_BATCH])))
 
     async def set_aside(self, id_: int, problem: str) -> None:
         """Keeps an event that could not be read, with the reason, out of the way of the others."""
         await self._connection.execute(update(inbox).where(inbox.c.id == id_).values(problem=problem))
+
+    async def problems(self, workspace_id: str, limit: int) -> list[Problem]:
+        """Events that were set aside, oldest first."""
+        rows = await self._connection.execute(
+            select(inbox.c.id, inbox.c.problem, inbox.c.received_at)
+            .where(inbox.c.workspace_id == workspace_id, inbox.c.problem.is_not(None))
+            .order_by(inbox.c.id)
+            .limit(limit)
+        )
+        return [Problem(row.id, row.problem, row.received_at) for row in rows]
+
+    async def replay(self, workspace_id: str, id_: int | None) -> list[int]:
+        """Puts an event that was set aside, or all of them, back in line: the shards that have work now."""
+        wanted = (inbox.c.workspace_id == workspace_id) & inbox.c.problem.is_not(None)
+        if id_ is not None:
+            wanted &= inbox.c.id == id_
+        return list(
+            await self._connection.scalars(update(inbox).where(wanted).values(problem=None).returning(inbox.c.shard))
+        )
 
     async def shards_waiting(self) -> list[tuple[str, int]]:
         """(workspace, shard) of everything that waits."""
@@ -90,6 +142,12 @@ class Inbox(SealingRepository):
             )
         ).one()
         return row[0], row[1]
+
+    def _opened(self, workspace_id: str, event_id: str, sealed: bytes) -> bytes | None:
+        try:
+            return self._keyring.open(sealed, _place(workspace_id, event_id))
+        except KeyringError:
+            return None
 
 
 def _place(workspace_id: str, event_id: str) -> str:

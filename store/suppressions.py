@@ -9,7 +9,7 @@ from sqlalchemy import select
 from store.repository import Repository
 from store.tables import suppression
 
-Cause = Literal["hard_bounce", "complaint"]
+Cause = Literal["hard_bounce", "complaint", "forgotten"]
 
 
 class Suppressions(Repository):
