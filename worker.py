@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.backfill import BackfillActivities
 from activities.connectors import ClientFactory, InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
@@ -23,6 +24,7 @@ from runtime.process import run, stop_signal
 from runtime.settings import Settings
 from runtime.temporal import add_search_attributes, connect, missing_search_attributes
 from store.store import Store
+from workflows.backfill import BackfillWorkflow
 from workflows.inbox import EventInboxWorkflow
 from workflows.install import InstallWorkflow
 from workflows.send import SendWorkflow
@@ -44,12 +46,13 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     targets = TargetActivities(store, connectors)
     outcomes = OutcomeActivities(store, connectors)
     inbox = InboxActivities(store, client)
+    backfill = BackfillActivities(store, connectors, client, settings.task_queue, settings.inbox_shards)
     install = InstallActivities(store, client_factory(settings))
     return [
         Worker(
             client,
             task_queue=settings.task_queue,
-            workflows=[SendWorkflow, ShadowCampaignWorkflow, EventInboxWorkflow, InstallWorkflow],
+            workflows=[SendWorkflow, ShadowCampaignWorkflow, EventInboxWorkflow, InstallWorkflow, BackfillWorkflow],
             activities=[
                 sends.fingerprint_template,
                 sends.upsert_profile,
@@ -60,6 +63,12 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 shadows.create_campaign,
                 shadows.activate_campaign,
                 inbox.drain_inbox,
+                backfill.schedule_backfill,
+                backfill.unschedule_backfill,
+                backfill.plan_backfill,
+                backfill.read_export,
+                backfill.finish_backfill,
+                backfill.look_for_events,
                 install.check_connector,
                 install.adopt_connector,
                 install.retire_connector,

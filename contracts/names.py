@@ -4,6 +4,8 @@ SEND_WORKFLOW = "SendWorkflow"
 SHADOW_WORKFLOW = "ShadowCampaignWorkflow"
 INBOX_WORKFLOW = "EventInboxWorkflow"
 INSTALL_WORKFLOW = "InstallWorkflow"
+BACKFILL_WORKFLOW = "BackfillWorkflow"
+PUSH_WORKFLOW = "EventPushWorkflow"
 
 EVENTS_SIGNAL = "events"
 WAKE_SIGNAL = "wake"
@@ -27,3 +29,13 @@ def shadow_workflow_id(workspace_id: str, fingerprint: str) -> str:
 def inbox_workflow_id(workspace_id: str, shard: int) -> str:
     """The run that drains one shard of a workspace's events."""
     return f"iterable/{workspace_id}/inbox/{shard}"
+
+
+def backfill_schedule_id(workspace_id: str) -> str:
+    """The schedule that reads what webhooks may have lost; its runs have this id and their time."""
+    return f"iterable/{workspace_id}/backfill"
+
+
+def push_workflow_id(workspace_id: str) -> str:
+    """The run that pushes a workspace's feed."""
+    return f"iterable/{workspace_id}/push"

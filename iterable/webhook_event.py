@@ -16,6 +16,19 @@ import orjson
 from iterable.dates import parse_event_time, query_text
 
 CORRELATION_KEY = "genieos"
+EMAIL_EVENTS = (
+    "emailSend",
+    "emailSendSkip",
+    "emailOpen",
+    "emailClick",
+    "hostedUnsubscribeClick",
+    "emailBounce",
+    "emailComplaint",
+    "emailSubscribe",
+    "emailUnSubscribe",
+)
+"""Everything that a system webhook reports of email, and an export too (help centre, Swagger 1.8). Sends first: they
+name the message that the others are about."""
 SEND_EVENTS = frozenset({"emailSend", "emailSendSkip"})
 """What becomes of a message that Iterable took: it goes out, or it is skipped."""
 ReadFrom = Literal["export", "events"]
@@ -107,6 +120,19 @@ def parse(body: bytes) -> WebhookEvent:
         correlation=_correlation(payload, fields),
         read_from=_text(payload.get(_READ_FROM)),
     )
+
+
+def people_of(body: bytes) -> list[tuple[str | None, str | None]]:
+    """(address, user id) of everybody whom a payload names, also one that is no readable event. Raises
+    `UnreadableEvent` where it is no JSON object."""
+    try:
+        payload: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise UnreadableEvent("not JSON") from None
+    if not isinstance(payload, dict):
+        raise UnreadableEvent("not a JSON object")
+    payload = cast("dict[str, Any]", payload)
+    return [(_text(holder.get("email")), _text(holder.get("userId"))) for holder in (payload, _fields(payload))]
 
 
 def _fields(payload: dict[str, Any]) -> dict[str, Any]:

@@ -347,7 +347,7 @@ def _is_unmatched(workspace_id: str) -> ColumnElement[bool]:
     return (event.c.workspace_id == workspace_id) & event.c.send_id.is_(None)
 
 
-def _link(row: Row[Any]) -> Link:
+def _link(row: Any) -> Link:
     return Link(
         id=row.id,
         event_id=row.event_id,

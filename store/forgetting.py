@@ -9,9 +9,10 @@ from sqlalchemy import or_, select, update
 
 from store.keyring import KeyringError
 from store.repository import IN_BATCH, SealingRepository
+from store.suppressions import Cause
 from store.tables import event, inbox, send, suppression
 
-FORGOTTEN = "forgotten"
+FORGOTTEN: Cause = "forgotten"
 """The cause of the suppression under which the keyed hash is kept, so that nothing is sent to the person again."""
 BODY = orjson.dumps({FORGOTTEN: True})
 """What stands in place of an event's body."""

@@ -161,8 +161,8 @@ _TO_SIGNAL = text("signalled = false AND send_id IS NOT NULL")
 _LOOSE = text("firm = false")
 
 # `named_send` is the send that the event itself names; `firm` says that its send is proven by a name, its own or that
-# of another event of the message, and not only inferred. `cursor` is its place in the workspace's feed: null until it has
-# been joined. `looked_at` is when a send was last looked for.
+# of another event of the message, and not only inferred. `cursor` is its place in the workspace's feed: null until it
+# has been joined. `looked_at` is when a send was last looked for.
 event = Table(
     "event",
     metadata,
