@@ -233,6 +233,31 @@ async def test_what_iterable_ordered_stays_in_order_whatever_the_arrival(ledger:
     assert kinds == [EventKind.SENT, EventKind.OPENED, EventKind.CLICKED]
 
 
+async def test_one_event_that_cannot_be_drained_holds_up_none_of_the_others(ledger: Ledger) -> None:
+    await ledger.sent("s1", 0)
+    poison = raw("emailOpen", 9, "m2", campaign=2**63 + 5)  # no database has a column for it
+    result = await ledger.drain(*(raw("emailOpen", at, "m1") for at in range(20)), poison)
+    assert (result.drained, result.joined, result.set_aside) == (20, 20, 1)
+    async with ledger.store.read() as tx:
+        (problem,) = await tx.inbox.problems("acme", 10)
+    assert problem.reason.startswith("unexpected ")
+
+
+async def test_a_batch_is_bounded_by_events_and_by_bytes(ledger: Ledger) -> None:
+    bodies = [b"x" * size for size in (10, 10, 10, 5_000, 10)]
+    arrivals = [Arrival("acme", 0, f"{n:064x}", body, START) for n, body in enumerate(bodies)]
+    async with ledger.store.begin() as tx:
+        await tx.inbox.add(arrivals)
+    for most_events, most_bytes, expected in ((2, 10_000, (2, True)), (9, 1_000, (3, True)), (9, 10_000, (5, False))):
+        async with ledger.store.read() as tx:
+            batch, more = await tx.inbox.batch("acme", 0, most_events, most_bytes)
+        assert (len(batch), more) == expected
+    async with ledger.store.begin() as tx:
+        await tx.inbox.remove([one.id for one in batch[:3]])
+        alone, more = await tx.inbox.batch("acme", 0, 9, 1_000)
+    assert (len(alone), more) == (1, True)  # larger than the bound: it still comes, by itself
+
+
 SENDS = ("s1", "s2", "s3")
 PAYLOADS = [
     raw(
