@@ -18,8 +18,13 @@ from contracts.inbox import DrainResult, InboxShard
 from contracts.shadow import Shadow
 from iterable.webhook_event import occurrence_key
 from store.inbox import Arrival
+from store.keyring import Keyring
+from store.migrate import migrate
 from store.sends import TAKEN, UNKNOWN, Claim
 from store.store import Store
+from tests.postgres import postgres_url
+
+__all__ = ["postgres_url"]
 
 START = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 CAMPAIGN = 7
@@ -256,6 +261,20 @@ async def test_a_batch_is_bounded_by_events_and_by_bytes(ledger: Ledger) -> None
         await tx.inbox.remove([one.id for one in batch[:3]])
         alone, more = await tx.inbox.batch("acme", 0, 9, 1_000)
     assert (len(alone), more) == (1, True)  # larger than the bound: it still comes, by itself
+
+
+async def test_postgresql_joins_alike(postgres_url: str, keyring: Keyring) -> None:
+    await migrate(postgres_url)
+    store = await Store.open(postgres_url, keyring)
+    try:
+        ledger = Ledger(store)
+        await test_sends_of_one_content_to_one_person_are_told_apart_by_time(ledger)
+        ledger = Ledger(store, workspace="beta")
+        await test_an_event_is_looked_at_again_once_a_send_appears(ledger)
+        result = await ledger.drain(raw("emailOpen", 31, "m1"), raw("emailOpen", 32, "m2", campaign=2**63 + 5))
+        assert (result.drained, result.set_aside) == (1, 1)
+    finally:
+        await store.close()
 
 
 SENDS = ("s1", "s2", "s3")

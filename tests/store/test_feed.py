@@ -1,16 +1,7 @@
 """The feed: what a reader sees while writers write."""
 
 import asyncio
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from pathlib import Path
-
-import pytest
 
 from contracts.event import Event, EventKind
 from contracts.shadow import Shadow
@@ -19,64 +10,22 @@ from store.keyring import Keyring
 from store.migrate import migrate
 from store.sends import TAKEN, Claim
 from store.store import Store
+from tests.postgres import postgres_url
+
+__all__ = ["postgres_url"]
 
 WRITERS = 6
 BATCHES = 8
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def _postgres_tools() -> Path | None:
-    """The folder with initdb and postgres, newest first."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    found = shutil.which("initdb")
-    folders += [Path(found).parent] if found else []
-    return next((folder for folder in folders if (folder / "initdb").exists()), None)
-
-
-@pytest.fixture
-async def postgres_url(tmp_path: Path) -> AsyncGenerator[str]:
-    """A PostgreSQL of this machine, for one test."""
-    tools = _postgres_tools()
-    if tools is None:
-        pytest.skip("no PostgreSQL on this machine")
-    user: str | None = None
-    if os.geteuid() == 0:  # the server refuses to run as root
-        if "postgres" not in {entry.pw_name for entry in pwd.getpwall()}:
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-        user = "postgres"
-    folder = Path(f"/tmp/feed-{os.getpid()}")  # noqa: S108 - pytest's own folder is closed to other users
-    folder.mkdir(mode=0o700)
-    if user is not None:
-        shutil.chown(folder, user)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data = folder / "data"
-    subprocess.run(
-        [tools / "initdb", "-D", data, "-A", "trust", "-U", "tester", "-N"],
-        check=True, user=user, cwd=folder, capture_output=True,
-    )  # fmt: skip
-    server = subprocess.Popen(
-        [tools / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"],
-        user=user, cwd=folder, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        ready = [tools / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-t", "30", "-q"]
-        async with asyncio.timeout(30):
-            while subprocess.run(ready, check=False).returncode != 0:
-                await asyncio.sleep(0.1)
-        yield f"postgresql+psycopg://tester@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait(30)
-        shutil.rmtree(folder)
-
-
 async def test_a_reader_misses_nothing_and_gets_nothing_twice(store: Store) -> None:
     await _read_while_writing(store)
 
 
-async def test_the_same_on_postgresql_where_transactions_commit_in_any_order(postgres_url: str, keyring: Keyring) -> None:
+async def test_the_same_on_postgresql_where_transactions_commit_in_any_order(
+    postgres_url: str, keyring: Keyring
+) -> None:
     await migrate(postgres_url)
     store = await Store.open(postgres_url, keyring)
     try:
