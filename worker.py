@@ -14,6 +14,7 @@ from activities.connectors import ClientFactory, InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
 from activities.outcome import OutcomeActivities
+from activities.push import PushActivities
 from activities.send import SendActivities
 from activities.shadow import ShadowActivities
 from activities.target import TargetActivities
@@ -27,6 +28,7 @@ from store.store import Store
 from workflows.backfill import BackfillWorkflow
 from workflows.inbox import EventInboxWorkflow
 from workflows.install import InstallWorkflow
+from workflows.push import EventPushWorkflow
 from workflows.send import SendWorkflow
 from workflows.shadow import ShadowCampaignWorkflow
 
@@ -45,14 +47,22 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     sends = SendActivities(store, connectors)
     targets = TargetActivities(store, connectors)
     outcomes = OutcomeActivities(store, connectors)
-    inbox = InboxActivities(store, client)
+    inbox = InboxActivities(store, client, settings.task_queue)
     backfill = BackfillActivities(store, connectors, client, settings.task_queue, settings.inbox_shards)
+    push = PushActivities(store, allow_private=settings.push_allow_private)
     install = InstallActivities(store, client_factory(settings))
     return [
         Worker(
             client,
             task_queue=settings.task_queue,
-            workflows=[SendWorkflow, ShadowCampaignWorkflow, EventInboxWorkflow, InstallWorkflow, BackfillWorkflow],
+            workflows=[
+                SendWorkflow,
+                ShadowCampaignWorkflow,
+                EventInboxWorkflow,
+                InstallWorkflow,
+                BackfillWorkflow,
+                EventPushWorkflow,
+            ],
             activities=[
                 sends.fingerprint_template,
                 sends.upsert_profile,
@@ -69,6 +79,8 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 backfill.read_export,
                 backfill.finish_backfill,
                 backfill.look_for_events,
+                push.push_batch,
+                push.give_up_batch,
                 install.check_connector,
                 install.adopt_connector,
                 install.retire_connector,

@@ -10,6 +10,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.joining import join
+from activities.push import wake_push
 from activities.reading import HARD_BOUNCE, kind_of, read
 from contracts.event import Event, EventKind
 from contracts.inbox import DrainResult, InboxShard
@@ -49,9 +50,10 @@ class _Tally:
 class InboxActivities:
     """What `EventInboxWorkflow` does to the world."""
 
-    def __init__(self, store: Store, temporal: Client) -> None:
+    def __init__(self, store: Store, temporal: Client, task_queue: str) -> None:
         self._store = store
         self._temporal = temporal
+        self._task_queue = task_queue
 
     @activity.defn
     async def drain_inbox(self, shard: InboxShard) -> DrainResult:
@@ -70,6 +72,7 @@ class InboxActivities:
             if not more:
                 await self._look_again(shard.workspace_id)
             await self._tell_runs(shard.workspace_id)
+            await self._tell_push(shard.workspace_id)
             return DrainResult(
                 drained=tally.drained,
                 joined=tally.joined,
@@ -180,6 +183,13 @@ class InboxActivities:
             told = [cursor for events in waiting.values() for cursor, _ in events]
             async with self._store.begin() as tx:
                 await tx.events.mark_signalled(workspace_id, told)
+
+    async def _tell_push(self, workspace_id: str) -> None:
+        """Wakes the push where the feed is ahead of it: also after a wake-up that got lost with its worker."""
+        async with self._store.read() as tx:
+            behind = await tx.pushes.is_behind(workspace_id)
+        if behind:
+            await wake_push(self._temporal, self._task_queue, workspace_id)
 
     async def _tell(self, workspace_id: str, send_id: str, events: list[Event]) -> None:
         handle = self._temporal.get_workflow_handle(send_workflow_id(workspace_id, send_id))

@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from activities.push import wake_push
+from activities.receivers import ReceiverRefused, check_receiver
+from activities.signing import new_secret
 from activities.waking import wake_inboxes
 from cli.connection import connected, open_store
-from cli.output import NOT_FOUND, USAGE, give, say, stop, table
+from cli.output import FAILED, NOT_FOUND, USAGE, give, say, stop, table
 from contracts.backfill import BackfillRequest, BackfillResult
 from contracts.names import BACKFILL_WORKFLOW, backfill_schedule_id
 from contracts.received import refusal_of
@@ -140,6 +143,81 @@ def backfill(
                 return
             result: BackfillResult = await handle.result()
         say(f"{result.read} read, {result.found} of them new")
+
+    run(do())
+
+
+@app.command(name="push-to")
+def push_to(
+    workspace: Workspace,
+    url: Annotated[str, typer.Argument(help="An https URL that takes signed batches.")],
+    *,
+    everything: Annotated[bool, typer.Option(help="Begin with the oldest event, not with the next.")] = False,
+) -> None:
+    """Push joined events to a URL, signed as Standard Webhooks says. Prints the secret this once.
+
+    For a URL that is set again the secret is a new one, and the push goes on where it was.
+    """
+
+    async def do() -> None:
+        async with connected() as c:
+            try:
+                await check_receiver(url, allow_private=c.settings.push_allow_private)
+            except ReceiverRefused as error:
+                stop(FAILED, f"{error}. CONNECTOR_PUSH_ALLOW_PRIVATE=true lets private addresses and http pass")
+            secret = new_secret()
+            async with c.store.begin() as tx:
+                if await tx.connectors.get(workspace) is None:
+                    stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
+                start = 0 if everything else await tx.feed.last(workspace)
+                await tx.pushes.set_receiver(workspace, url, secret, start)
+            await wake_push(c.temporal, c.settings.task_queue, workspace)
+        say(f"secret  {secret.get_secret_value()}   (shown this once)")
+
+    run(do())
+
+
+@app.command(name="push-status")
+def push_status(workspace: Workspace, *, as_json: Json = False) -> None:
+    """Show where the push stands, and which batches were given up."""
+
+    async def do() -> None:
+        store = await open_store(Settings())
+        try:
+            async with store.read() as tx:
+                receiver = await tx.pushes.get(workspace)
+                last = await tx.feed.last(workspace)
+                given_up = await tx.pushes.dead_letters(workspace)
+        finally:
+            await store.close()
+        if receiver is None:
+            stop(NOT_FOUND, f"events of {workspace!r} are not pushed: see `connector events push-to`")
+        if as_json:
+            found = {"url": receiver.url, "cursor": receiver.cursor, "last": last, "disabled": receiver.disabled}
+            give({**found, "given_up": [one.__dict__ for one in given_up]})
+            return
+        say(f"{receiver.url}: {receiver.disabled or 'on'}, at {receiver.cursor} of {last}")
+        rows = [(f"{one.first}–{one.last}", _moment(one.given_up_at), one.problem) for one in given_up]
+        table("given up", ("cursors", "at (UTC)", "problem"), rows)
+
+    run(do())
+
+
+@app.command(name="push-replay")
+def push_replay(
+    workspace: Workspace,
+    after: Annotated[int, typer.Option("--from", min=0, help="Send again what came after this cursor.")],
+) -> None:
+    """Push again from a cursor on; also switches a push on that was switched off."""
+
+    async def do() -> None:
+        async with connected() as c:
+            async with c.store.begin() as tx:
+                known = await tx.pushes.rewind(workspace, after)
+            if not known:
+                stop(NOT_FOUND, f"events of {workspace!r} are not pushed: see `connector events push-to`")
+            await wake_push(c.temporal, c.settings.task_queue, workspace)
+        say(f"pushing again what came after {after}")
 
     run(do())
 

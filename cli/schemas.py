@@ -8,12 +8,13 @@ from pydantic.json_schema import JsonSchemaMode
 
 from contracts.connector import ConnectorSettings, ConnectorStatus, InstallRequest
 from contracts.event import TimelinePage
+from contracts.push import PushedEvents
 from contracts.send import CancelAnswer, SendRequest, SendResult
 from contracts.template import Template
 
 FOLDER = Path(__file__).parent.parent / "docs" / "contracts"
 _GIVEN: tuple[type[BaseModel], ...] = (SendRequest, Template, InstallRequest, ConnectorSettings)
-_TAKEN: tuple[type[BaseModel], ...] = (SendResult, CancelAnswer, TimelinePage, ConnectorStatus)
+_TAKEN: tuple[type[BaseModel], ...] = (SendResult, CancelAnswer, TimelinePage, PushedEvents, ConnectorStatus)
 
 
 def generate() -> dict[Path, bytes]:

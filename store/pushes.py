@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from store.repository import SealingRepository
-from store.tables import dead_letter, push
+from store.tables import dead_letter, feed, push
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,12 @@ class Pushes(SealingRepository):
         secret = SecretStr(self._keyring.open(row.secret, _place(workspace_id)).decode())
         return PushRow(row.url, secret, row.cursor, row.disabled)
 
-    async def is_on(self, workspace_id: str) -> bool:
-        """Whether there is a receiver that wants events."""
+    async def is_behind(self, workspace_id: str) -> bool:
+        """Whether there is a receiver that is on and has not got all of the feed."""
         found = await self._connection.scalar(
-            select(push.c.workspace_id).where(push.c.workspace_id == workspace_id, push.c.disabled.is_(None))
+            select(push.c.workspace_id)
+            .join(feed, feed.c.workspace_id == push.c.workspace_id)
+            .where(push.c.workspace_id == workspace_id, push.c.disabled.is_(None), feed.c.last > push.c.cursor)
         )
         return found is not None
 

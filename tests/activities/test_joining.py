@@ -104,7 +104,7 @@ class Ledger:
         ]
         async with self.store.begin() as tx:
             await tx.inbox.add(arrivals)
-        inbox = InboxActivities(self.store, _Nobody())  # pyright: ignore[reportArgumentType]
+        inbox = InboxActivities(self.store, _Nobody(), "iterable")  # pyright: ignore[reportArgumentType]
         return await ActivityEnvironment().run(inbox.drain_inbox, InboxShard(workspace_id=self.workspace))
 
     async def told(self, *send_ids: str) -> dict[str, Any]:
