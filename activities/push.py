@@ -27,14 +27,15 @@ _BUSY = frozenset({429, 503})
 _LONGEST_WAIT = 6 * 3600.0
 
 
-async def wake_push(temporal: Client, task_queue: str, workspace_id: str) -> None:
-    """Starts the run that pushes, or tells the open one that there is news. Safe to repeat."""
+async def wake_push(temporal: Client, task_queue: str, workspace_id: str, signal: str = WAKE_SIGNAL) -> None:
+    """Starts the run that pushes, or tells the open one that there is news. Safe to repeat. `RETRY_SIGNAL` also cuts
+    its wait after a failure short."""
     await temporal.start_workflow(
         PUSH_WORKFLOW,
         PushRequest(workspace_id=workspace_id),
         id=push_workflow_id(workspace_id),
         task_queue=task_queue,
-        start_signal=WAKE_SIGNAL,
+        start_signal=signal,
     )
 
 
@@ -59,7 +60,8 @@ class PushActivities:
                 entries = await tx.events.page(request.workspace_id, receiver.cursor, _BATCH + 1) if receiver else []
             if receiver is None or receiver.disabled is not None:
                 return PushAnswer(end="off")
-            batch, more = entries[:_BATCH], len(entries) > _BATCH
+            batch = _first_batch(entries, request.up_to)
+            more = len(entries) > len(batch)
             if not batch:
                 return PushAnswer(end="empty")
             answer = await self._deliver(request.workspace_id, receiver, batch)
@@ -70,7 +72,7 @@ class PushActivities:
                 async with self._store.begin() as tx:
                     await tx.pushes.disable(request.workspace_id, answer.problem or "switched off")
             log.info("push.tried", end=answer.end, problem=answer.problem, entries=len(batch))
-            return answer.model_copy(update={"more": more})
+            return answer.model_copy(update={"more": more, "up_to": batch[-1].cursor})
 
     @activity.defn
     async def give_up_batch(self, request: PushRequest) -> None:
@@ -80,7 +82,7 @@ class PushActivities:
             receiver = await tx.pushes.get(request.workspace_id)
             if receiver is None:
                 return
-            batch = await tx.events.page(request.workspace_id, receiver.cursor, _BATCH)
+            batch = _first_batch(await tx.events.page(request.workspace_id, receiver.cursor, _BATCH), request.up_to)
             if batch:
                 await tx.pushes.give_up(
                     request.workspace_id, batch[0].cursor, batch[-1].cursor, f"{request.failures} tries failed"
@@ -90,7 +92,7 @@ class PushActivities:
     async def _deliver(self, workspace_id: str, receiver: PushRow, batch: Sequence[TimelineEntry]) -> PushAnswer:
         now = datetime.now(UTC)
         body = PushedEvents(timestamp=now, data=list(batch)).model_dump_json().encode()
-        webhook_id = f"{workspace_id}_{batch[0].cursor}-{batch[-1].cursor}"
+        webhook_id = f"{workspace_id}_{receiver.round}_{batch[0].cursor}-{batch[-1].cursor}"
         seconds = int(now.timestamp())
         try:
             await check_receiver(receiver.url, allow_private=self._allow_private)
@@ -116,6 +118,12 @@ class PushActivities:
             return PushAnswer(end="off", problem="the receiver answered 410: it wants nothing more")
         wait = _retry_after(response.headers.get("Retry-After"), now) if response.status_code in _BUSY else None
         return PushAnswer(end="failed", problem=f"answered {response.status_code}", retry_after=wait)
+
+
+def _first_batch(entries: list[TimelineEntry], up_to: int | None) -> list[TimelineEntry]:
+    """The next batch; the same one as before where it failed, unless a replay has gone back further."""
+    known = [entry for entry in entries if up_to is None or entry.cursor <= up_to]
+    return (known or entries)[:_BATCH]
 
 
 def _retry_after(text: str | None, now: datetime) -> float | None:

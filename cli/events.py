@@ -14,7 +14,7 @@ from activities.waking import wake_inboxes
 from cli.connection import connected, open_store
 from cli.output import FAILED, NOT_FOUND, USAGE, give, say, stop, table
 from contracts.backfill import BackfillRequest, BackfillResult
-from contracts.names import BACKFILL_WORKFLOW, backfill_schedule_id
+from contracts.names import BACKFILL_WORKFLOW, RETRY_SIGNAL, backfill_schedule_id
 from contracts.received import refusal_of
 from iterable.webhook_event import EMAIL_EVENTS
 from runtime.process import run
@@ -171,7 +171,7 @@ def push_to(
                     stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
                 start = 0 if everything else await tx.feed.last(workspace)
                 await tx.pushes.set_receiver(workspace, url, secret, start)
-            await wake_push(c.temporal, c.settings.task_queue, workspace)
+            await wake_push(c.temporal, c.settings.task_queue, workspace, RETRY_SIGNAL)
         say(f"secret  {secret.get_secret_value()}   (shown this once)")
 
     run(do())
@@ -216,7 +216,7 @@ def push_replay(
                 known = await tx.pushes.rewind(workspace, after)
             if not known:
                 stop(NOT_FOUND, f"events of {workspace!r} are not pushed: see `connector events push-to`")
-            await wake_push(c.temporal, c.settings.task_queue, workspace)
+            await wake_push(c.temporal, c.settings.task_queue, workspace, RETRY_SIGNAL)
         say(f"pushing again what came after {after}")
 
     run(do())

@@ -9,6 +9,7 @@ PUSH_WORKFLOW = "EventPushWorkflow"
 
 EVENTS_SIGNAL = "events"
 WAKE_SIGNAL = "wake"
+RETRY_SIGNAL = "retry"
 
 
 def connector_workflow_id(workspace_id: str) -> str:

@@ -12,12 +12,14 @@ from store.tables import dead_letter, feed, push
 
 @dataclass(frozen=True)
 class PushRow:
-    """One receiver. `cursor` is the last one that is dealt with; `disabled` says why nothing is sent, if so."""
+    """One receiver. `cursor` is the last one that is dealt with; `disabled` says why nothing is sent, if so. `round`
+    changes with every replay, so that what is sent again has ids of its own."""
 
     url: str
     secret: SecretStr
     cursor: int
     disabled: str | None
+    round: int
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Pushes(SealingRepository):
         if row is None:
             return None
         secret = SecretStr(self._keyring.open(row.secret, _place(workspace_id)).decode())
-        return PushRow(row.url, secret, row.cursor, row.disabled)
+        return PushRow(row.url, secret, row.cursor, row.disabled, int(row.changed_at.timestamp() * 1_000_000))
 
     async def is_behind(self, workspace_id: str) -> bool:
         """Whether there is a receiver that is on and has not got all of the feed."""

@@ -7,7 +7,7 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.push import PushActivities
-    from contracts.push import PushRequest
+    from contracts.push import PushAnswer, PushRequest
 
 TRY_TIMEOUT = timedelta(seconds=60)
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
@@ -30,6 +30,7 @@ class EventPushWorkflow:
     def __init__(self, request: PushRequest) -> None:
         self._request = request
         self._awake = True
+        self._retry = False
 
     @workflow.run
     async def run(self, request: PushRequest) -> None:
@@ -44,11 +45,12 @@ class EventPushWorkflow:
             tries += 1
             match answer.end:
                 case "delivered":
+                    self._retry = False
                     self._request = PushRequest(workspace_id=self._request.workspace_id)
                     if not answer.more and not await self._news():
                         return
                 case "failed":
-                    await self._after_failure(answer.retry_after)
+                    await self._after_failure(answer)
                 case "empty" | "off":
                     if not await self._news():
                         return
@@ -60,6 +62,11 @@ class EventPushWorkflow:
         """The feed has grown, or the receiver was changed."""
         self._awake = True
 
+    @workflow.signal
+    def retry(self) -> None:
+        """Somebody has put something right: no more waiting."""
+        self._awake = self._retry = True
+
     async def _news(self) -> bool:
         """Whether something comes up within a while."""
         try:
@@ -68,10 +75,12 @@ class EventPushWorkflow:
             return self._awake
         return True
 
-    async def _after_failure(self, retry_after: float | None) -> None:
+    async def _after_failure(self, answer: PushAnswer) -> None:
         since = self._request.failing_since or workflow.now()
         failures = self._request.failures + 1
-        self._request = self._request.model_copy(update={"failing_since": since, "failures": failures})
+        self._request = self._request.model_copy(
+            update={"failing_since": since, "failures": failures, "up_to": answer.up_to}
+        )
         if workflow.now() - since >= GIVE_UP_AFTER:
             await workflow.execute_activity_method(
                 PushActivities.give_up_batch, self._request, start_to_close_timeout=TRY_TIMEOUT, retry_policy=OWN
@@ -79,8 +88,12 @@ class EventPushWorkflow:
             self._request = PushRequest(workspace_id=self._request.workspace_id)
             return
         wait = WAITS[min(failures, len(WAITS)) - 1] * (1 + SPREAD * workflow.random().random())
-        if retry_after is not None:
-            wait = max(timedelta(seconds=retry_after), WAITS[0])
+        if answer.retry_after is not None:
+            wait = max(timedelta(seconds=answer.retry_after), WAITS[0])
         # News does not cut the wait short: it is there because the receiver cannot keep up.
-        workflow.set_current_details(f"{failures} tries failed; the next one in {wait}")
-        await workflow.sleep(wait)
+        workflow.set_current_details(f"{failures} tries failed ({answer.problem}); the next one in {wait}")
+        try:
+            await workflow.wait_condition(lambda: self._retry, timeout=wait)
+        except TimeoutError:
+            return
+        self._retry = False

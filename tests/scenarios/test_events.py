@@ -8,9 +8,14 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import select
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
 
+from activities.signing import new_secret
 from activities.waking import wake_inboxes
 from cli.forget import forget
 from cli.sending import start_send
@@ -21,7 +26,7 @@ from contracts.names import BACKFILL_WORKFLOW, backfill_schedule_id, connector_w
 from contracts.send import SendRequest, SendResult, SendStatus
 from endpoint.tokens import HEADER
 from store.tables import event, send
-from tests.stage import Project, Stage
+from tests.stage import Project, Stage, served
 
 pytestmark = pytest.mark.scenario
 
@@ -236,3 +241,29 @@ async def test_who_is_forgotten_is_nowhere_and_gets_nothing_more(project: Projec
         assert b"gone@example.com" not in body.lower()
         assert person not in {row.recipient_hash, row.user_hash}
     assert sent_to != person
+
+
+async def test_the_feed_is_pushed_and_a_failure_is_made_good(project: Project) -> None:
+    stage = project.stage
+    got: list[dict[str, Any]] = []
+    answers = [503]
+
+    async def hook(request: Request) -> Response:
+        status = answers.pop() if answers else 204
+        if status == 204:
+            got.append(await request.json())
+        return Response(status_code=status, headers={"Retry-After": "1"})
+
+    async with served(Starlette(routes=[Route("/hook", hook, methods=["POST"])])) as url:
+        async with stage.store.begin() as tx:
+            await tx.pushes.set_receiver(project.workspace_id, f"{url}/hook", new_secret(), 0)
+        request = project.request("open-click@example.com")
+        await outcome(project, request)
+
+        async def all_there() -> bool:
+            return len([entry for body in got for entry in body["data"]]) == 3
+
+        await until(all_there)
+    entries = [entry for body in got for entry in body["data"]]
+    assert [entry["cursor"] for entry in entries] == [1, 2, 3]
+    assert {entry["send_id"] for entry in entries} == {request.send_id}
