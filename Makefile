@@ -1,6 +1,7 @@
 # Everything runs through these targets, here and in CI. Each prepares .venv itself where it is missing or stale.
 PYTHON ?= python3
 BIN := .venv/bin
+LOCKED := .venv/.locked
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
@@ -8,13 +9,16 @@ READY := .venv/.ready
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-$(READY): requirements/dev.lock pyproject.toml
+$(LOCKED): requirements/dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 …")'
 	@echo "setting up .venv with $$($(PYTHON) --version) (once; about a minute)"
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
 	@echo "  installing $$(grep -c '^[a-z].*==' requirements/dev.lock) pinned packages"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $(LOCKED)
+
+$(READY): $(LOCKED) pyproject.toml
 	@echo "  installing the connector itself"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
@@ -38,8 +42,14 @@ check: $(READY) ## Format, lint, types, import rules, generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/connector contracts --check
 
+SENDS ?= 2000
+SEED ?= 1
+POLICY ?= at_most_once
+chaos: $(READY) ## Break a real stack while it sends, and let the outbox judge (SENDS=, SEED=, POLICY=)
+	@$(BIN)/python -m tests.chaos --sends $(SENDS) --seed $(SEED) --policy $(POLICY)
+
 lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/runtime.lock
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.lock
 
-.PHONY: help setup demo dev test check lock
+.PHONY: help setup demo dev test check chaos lock

@@ -1,6 +1,7 @@
 """The worker process: wires dependencies and serves the task queues."""
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.backfill import BackfillActivities
+from activities.beating import HeartbeatInterceptor
 from activities.connectors import ClientFactory, InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
@@ -19,7 +21,7 @@ from activities.send import SendActivities
 from activities.shadow import ShadowActivities
 from activities.target import TargetActivities
 from contracts.connector import DataCenter
-from iterable.client import BaseUrls, IterableClient
+from iterable.client import BaseUrls, IterableClient, Timeouts
 from runtime.logging import configure_logging
 from runtime.process import run, stop_signal
 from runtime.settings import Settings
@@ -36,6 +38,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 SHUTDOWN_GRACE = timedelta(seconds=45)
 """Longer than one call to Iterable may take, so that targets under way get their answer and write it down."""
+CONNECT_EVERY = timedelta(seconds=2)
 MOST_ACTIVITIES = 100
 MOST_WAITING = 1000
 """Sends that wait for a shadow cost next to nothing, and must never take the place of the work they wait for."""
@@ -85,6 +88,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 install.adopt_connector,
                 install.retire_connector,
             ],
+            interceptors=[HeartbeatInterceptor()],
             max_concurrent_activities=MOST_ACTIVITIES,
             graceful_shutdown_timeout=SHUTDOWN_GRACE,
         ),
@@ -92,6 +96,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
             client,
             task_queue=settings.shadow_task_queue,
             activities=[shadows.ensure_shadow],
+            interceptors=[HeartbeatInterceptor()],
             max_concurrent_activities=MOST_WAITING,
             graceful_shutdown_timeout=timedelta(seconds=1),  # a wait is taken up elsewhere without loss
         ),
@@ -102,8 +107,10 @@ def client_factory(settings: Settings) -> ClientFactory:
     """Makes Iterable clients for this process's hosts."""
     base_urls = BaseUrls(us=settings.iterable_us_url, eu=settings.iterable_eu_url)
 
+    timeouts = Timeouts(read=settings.iterable_read_timeout_seconds)
+
     def make(data_center: DataCenter, api_key: SecretStr) -> IterableClient:
-        return IterableClient(data_center=data_center, api_key=api_key, base_urls=base_urls)
+        return IterableClient(data_center=data_center, api_key=api_key, base_urls=base_urls, timeouts=timeouts)
 
     return make
 
@@ -111,7 +118,9 @@ def client_factory(settings: Settings) -> ClientFactory:
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serves until told to stop; then lets activities finish."""
     async with AsyncExitStack() as stack:
-        client = await connect()
+        client = await _connected(stop)
+        if client is None:
+            return
         missing = await missing_search_attributes(client)
         if missing:
             await add_search_attributes(client, missing)
@@ -124,6 +133,18 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log.info("worker.ready", task_queue=settings.task_queue)
         await stop.wait()
         log.info("worker.stopping")
+
+
+async def _connected(stop: asyncio.Event) -> Client | None:
+    """Waits for Temporal, as it would later on too; None where the process is told to stop meanwhile."""
+    while not stop.is_set():
+        try:
+            return await connect()
+        except RuntimeError:
+            log.warning("worker.temporal_away", retry_seconds=CONNECT_EVERY.total_seconds())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), CONNECT_EVERY.total_seconds())
+    return None
 
 
 async def main() -> None:

@@ -4,6 +4,7 @@ An occurrence has the same id however it was reported (`iterable.webhook_event.o
 brought is recognised, and windows may overlap as they like.
 """
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -53,6 +54,8 @@ _EXPORTS_PER_SECOND = 4 / 60 * 0.9
 """Iterable allows 4/min for a project; somebody else may be exporting too."""
 _LOOK_UPS_PER_SECOND = 50.0
 """Of the 100/s that Iterable allows for `events/{email}`; `find_outcome` needs some."""
+_LONGEST_TURN = timedelta(seconds=20)
+"""Longer than the time between two exports."""
 _CHUNK = 500
 _CLOCK_SKEW = timedelta(minutes=5)
 
@@ -178,12 +181,14 @@ class BackfillActivities:
             return await self._keep(request.workspace_id, payloads)
 
     async def _take_turn(self, workspace_id: str, operation: str, per_second: float) -> None:
+        """Waits for a turn that is near; sends the activity back for one that is not, so that it holds no slot."""
         async with self._store.begin() as tx:
-            wait = await tx.paces.wait(workspace_id, operation, per_second)
-        if wait:
+            wait, reserved = await tx.paces.reserve(workspace_id, operation, per_second, _LONGEST_TURN)
+        if not reserved:
             raise ApplicationError(
                 "Waits for its turn to ask Iterable", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait
             )
+        await asyncio.sleep(wait.total_seconds())
 
     async def _keep(self, workspace_id: str, payloads: Sequence[dict[str, Any]]) -> int:
         """Puts what is news into the inbox: occurrences that are not there, and those that are there without the name

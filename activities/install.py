@@ -41,11 +41,21 @@ class InstallActivities:
                 await client.webhooks.all()
                 await _check_message_types(client, request.settings)
             except KeyRefused as error:
-                raise await self._key_problem(error, request.settings.data_center, key) from None
+                raise await self._refused(
+                    request, await self._key_problem(error, request.settings.data_center, key)
+                ) from None
+            except ConnectorError as error:
+                raise await self._refused(request, error) from None
             except IterableError as error:
                 raise provider_failure(error) from None
             finally:
                 await client.aclose()
+
+    async def _refused(self, request: CheckRequest, error: ConnectorError) -> ConnectorError:
+        """Leaves the reason where `connector status` finds it, unless an older connector is in force."""
+        async with self._store.begin() as tx:
+            await tx.connectors.note_refusal(request.workspace_id, f"{error.code}: {error}")
+        return error
 
     async def _key_problem(self, error: KeyRefused, data_center: DataCenter, key: SecretStr) -> ConnectorError:
         """A dead key, a key of the wrong kind, and a key of the other data center all get the same 401."""

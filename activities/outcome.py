@@ -1,5 +1,6 @@
 """Finding out what became of an attempt whose answer was lost."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -25,6 +26,8 @@ _CLOCK_SKEW = timedelta(minutes=5)
 """How far our clock and Iterable's may be apart."""
 _SENT_MESSAGES_PER_SECOND = 2.5
 """Iterable allows 3/s for a project; somebody else may be asking too."""
+_LONGEST_WAIT = timedelta(seconds=10)
+"""For a turn, inside the activity; who would wait longer comes back later."""
 _MOST_MESSAGES = 1000
 
 
@@ -87,11 +90,14 @@ class OutcomeActivities:
         self, request: FindOutcomeRequest, connector: InForce, row: SendRow, since: datetime
     ) -> set[str]:
         async with self._store.begin() as tx:
-            wait = await tx.paces.wait(request.workspace_id, "users/getSentMessages", _SENT_MESSAGES_PER_SECOND)
-        if wait:
+            wait, reserved = await tx.paces.reserve(
+                request.workspace_id, "users/getSentMessages", _SENT_MESSAGES_PER_SECOND, _LONGEST_WAIT
+            )
+        if not reserved:
             raise ApplicationError(
                 "Waits for its turn to ask Iterable", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait
             )
+        await asyncio.sleep(wait.total_seconds())
         email, user_id = request.recipient.identity(connector.settings.project_type)
         try:
             messages = await connector.iterable.users.sent_messages(

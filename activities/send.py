@@ -1,5 +1,7 @@
 """Activities around a send: preparing it, writing a thin profile, recording its end."""
 
+import re
+
 import structlog
 from temporalio import activity
 
@@ -12,8 +14,10 @@ from contracts.send import Recipient, SendRequest, SendResult, SendStatus
 from contracts.target import FingerprintRequest, Pace, PreparedSend, ProfileRequest, SendEnding
 from contracts.template import Template
 from iterable.errors import IterableError
-from store.sends import Claim
+from store.sends import NOT_TAKEN, Claim, SendRow
 from store.store import Store, Transaction
+
+_ADDRESS = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 
 
 class SendActivities:
@@ -61,10 +65,11 @@ class SendActivities:
         row = await tx.sends.claim(
             Claim(send.workspace_id, send.send_id, request.run_id, send.stream, content_hash, ref, known_as[0])
         )
-        if row.run_id != request.run_id:  # Idempotency guard: the id was used by a run that Temporal has forgotten.
-            events = await tx.events.of_sends(send.workspace_id, [send.send_id])
-            earlier = row.result(events.get(send.send_id, []))
-            return prepared.model_copy(update={"ending": earlier})
+        if row.run_id != request.run_id:  # Idempotency guard: the id was used by another run.
+            earlier = await self._earlier(tx, send, row)
+            if earlier is not None:
+                return prepared.model_copy(update={"ending": earlier})
+            await tx.sends.take_over(send.workspace_id, send.send_id, request.run_id)
         if await tx.suppressions.cause_of(send.workspace_id, known_as) is not None:
             await tx.sends.close(send.workspace_id, send.send_id, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED)
             suppressed = SendResult(
@@ -78,6 +83,18 @@ class SendActivities:
             await tx.templates.put(send.workspace_id, ref, content)
         shadow = await tx.shadows.ready(send.workspace_id, content_hash)
         return prepared.model_copy(update={"shadow": shadow})
+
+    async def _earlier(self, tx: Transaction, send: SendRequest, row: SendRow) -> SendResult | None:
+        """How an earlier run of this send ended; None where it ended without an end and nothing can have gone out."""
+        if row.status is SendStatus.FAILED:
+            raise ConnectorError(ErrorCode(row.reason or ErrorCode.OUTCOME_UNKNOWN), "This send has failed before")
+        if row.status is not None:
+            events = await tx.events.of_sends(send.workspace_id, [send.send_id])
+            return row.result(events.get(send.send_id, []))
+        attempts = await tx.sends.attempts(send.workspace_id, send.send_id)
+        if any(attempt.end != NOT_TAKEN for attempt in attempts):
+            raise ConnectorError(ErrorCode.OUTCOME_UNKNOWN, "An earlier run of this send was stopped in mid-flight")
+        return None
 
     @activity.defn
     async def upsert_profile(self, request: ProfileRequest) -> None:
@@ -125,4 +142,6 @@ async def _content(tx: Transaction, send: SendRequest) -> Template:
             ErrorCode.TEMPLATE_INVALID,
             "The template has inline images, which are not hosted by this release: link to hosted ones",
         )
+    if "{{" not in content.from_email and not _ADDRESS.fullmatch(content.from_email):
+        raise ConnectorError(ErrorCode.TEMPLATE_INVALID, "The template's from_email is not an address")
     return content

@@ -1,9 +1,7 @@
 """Activities that make a shadow: one template and one running campaign for one content."""
 
 import asyncio
-from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 import structlog
 from temporalio import activity
@@ -21,9 +19,7 @@ from iterable.templates import EmailTemplate
 from store.store import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-T = TypeVar("T")
 
-_BEAT_SECONDS = 5.0
 _POLL_SECONDS = 1.0
 _POLLS_AFTER_REFUSAL = 5
 _LISTING_LAG = timedelta(seconds=30)
@@ -53,7 +49,7 @@ class ShadowActivities:
             found = await tx.shadows.ready(request.workspace_id, request.fingerprint)
         if found is not None and found != wanted.gone:
             return found
-        return await _beating(self._made(request, anew=wanted.gone is not None))
+        return await self._made(request, anew=wanted.gone is not None)
 
     async def _made(self, request: ShadowRequest, *, anew: bool) -> Shadow:
         id_ = shadow_workflow_id(request.workspace_id, request.fingerprint)
@@ -154,7 +150,7 @@ class ShadowActivities:
         Activate, and the next send finds the campaign running.
         """
         connector = await self._connector(request.workspace_id)
-        await _beating(_run_campaign(connector, request.shadow.campaign_id))
+        await _run_campaign(connector, request.shadow.campaign_id)
         async with self._store.begin() as tx:
             await tx.shadows.save_ready(request.workspace_id, request.fingerprint, request.shadow)
         return request.shadow
@@ -221,19 +217,6 @@ async def _run_campaign(connector: InForce, campaign_id: int) -> None:
         except IterableError as error:
             raise provider_failure(error, connector.settings) from None
         await asyncio.sleep(_POLL_SECONDS)
-
-
-async def _beating(work: Awaitable[T]) -> T:
-    """Heartbeats while something is awaited, so that a cancelled or lost activity is noticed in seconds."""
-    task = asyncio.ensure_future(work)
-    try:
-        while True:
-            done, _ = await asyncio.wait({task}, timeout=_BEAT_SECONDS)
-            if done:
-                return task.result()
-            activity.heartbeat()
-    finally:
-        task.cancel()
 
 
 def _client_template_id(fingerprint: str) -> str:

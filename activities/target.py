@@ -8,7 +8,8 @@ from pydantic import JsonValue
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 
-from activities.connectors import InstalledConnectors
+from activities.beating import to_the_end
+from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failures, provider_failure
 from contracts.connector import ConnectorSettings
 from contracts.send import RESERVED_DATA_KEY
@@ -42,20 +43,24 @@ class TargetActivities:
         with structlog.contextvars.bound_contextvars(workspace=request.workspace_id, send=request.send_id):
             with failures():
                 connector = await self._connectors.get(request.workspace_id)
-            email = _email(request, connector.settings)
-            begun = await self._begin(request)
-            if isinstance(begun, TargetOutcome):
-                return begun
-            try:
-                await connector.iterable.email.target(email)
-            except NotTaken as error:
-                return await self._not_taken(request, begun, error, connector.settings)
-            except OutcomeUnknown as error:
-                log.warning("send.outcome_unknown", attempt=begun, status=error.status, request_id=error.request_id)
-                await self._end(request, begun, TargetEnd.UNKNOWN)
-                return TargetOutcome(end=TargetEnd.UNKNOWN)
-            accepted_at = await self._end(request, begun, TargetEnd.TAKEN)
-            return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=accepted_at)
+            return await to_the_end(self._attempt(request, connector))
+
+    async def _attempt(self, request: TargetRequest, connector: InForce) -> TargetOutcome:
+        """From the ledger to the answer and back; once begun, neither a cancellation nor a shutdown breaks it off."""
+        email = _email(request, connector.settings)
+        begun = await self._begin(request)
+        if isinstance(begun, TargetOutcome):
+            return begun
+        try:
+            await connector.iterable.email.target(email)
+        except NotTaken as error:
+            return await self._not_taken(request, begun, error, connector.settings)
+        except OutcomeUnknown as error:
+            log.warning("send.outcome_unknown", attempt=begun, status=error.status, request_id=error.request_id)
+            await self._end(request, begun, TargetEnd.UNKNOWN)
+            return TargetOutcome(end=TargetEnd.UNKNOWN)
+        accepted_at = await self._end(request, begun, TargetEnd.TAKEN)
+        return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=accepted_at)
 
     async def _begin(self, request: TargetRequest) -> int | TargetOutcome:
         """The number of the attempt that may begin; or the outcome, where an earlier one already has it."""
@@ -82,19 +87,15 @@ class TargetActivities:
         raise provider_failure(error, settings) from None
 
     async def _end(self, request: TargetRequest, number: int, end: str) -> datetime:
-        """Shielded: once Iterable has answered, a worker that shuts down still writes the answer down."""
-        return await asyncio.shield(self._record(request, number, end))
-
-    async def _record(self, request: TargetRequest, number: int, end: str) -> datetime:
-        """Tries for a while: an answer that cannot be written down is lost, and has to be found out."""
+        """Writes the answer down. Tries for a while: an answer that cannot be written is lost."""
         for pause in _RECORD_PAUSES:
             try:
-                return await self._record_once(request, number, end)
+                return await self._record(request, number, end)
             except (SQLAlchemyError, OSError):
                 await asyncio.sleep(pause)
-        return await self._record_once(request, number, end)
+        return await self._record(request, number, end)
 
-    async def _record_once(self, request: TargetRequest, number: int, end: str) -> datetime:
+    async def _record(self, request: TargetRequest, number: int, end: str) -> datetime:
         async with self._store.begin() as tx:
             ended_at = await tx.sends.end_attempt(request.workspace_id, request.send_id, number, end)
             if end == TargetEnd.TAKEN:

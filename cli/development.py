@@ -1,5 +1,6 @@
 """The embedded development stack: Temporal with its UI, sandbox, worker and endpoint, as child processes."""
 
+import fcntl
 import os
 import shutil
 import sys
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import IO
 from urllib.parse import quote
 
 import httpx
@@ -71,6 +73,7 @@ async def development_stack(
 
     `temporal_database` keeps Temporal's state in a file, so that its server can be restarted; in memory it is faster.
     """
+    lock = _claim(folder)
     key_file = _fresh(folder)
     ports = {name: free_port(preferred, name) for name, preferred in _PORTS.items()}
     for name, preferred in _PORTS.items():
@@ -120,6 +123,23 @@ async def development_stack(
             yield Development(addresses, settings, environment, connection, stack)
         finally:
             await store.close()
+    lock.close()
+
+
+class StackInUse(Exception):
+    """Another stack lives in this folder."""
+
+
+def _claim(folder: Path) -> IO[str]:
+    """Keeps the folder for this process; the kernel gives it back however the process ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = folder.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StackInUse(f"another stack runs in {folder}: stop it first, or use another clone") from None
+    return lock
 
 
 def _fresh(folder: Path) -> Path:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from rich.markup import escape
 
 from activities.push import wake_push
 from activities.receivers import ReceiverRefused, check_receiver
@@ -41,7 +42,7 @@ def list_problems(workspace: Workspace, *, limit: Limit = 100, as_json: Json = F
         if as_json:
             give([{"id": one.id, "reason": one.reason, "received_at": one.received_at} for one in found])
             return
-        rows = [(str(one.id), _moment(one.received_at), one.reason) for one in found]
+        rows = [(str(one.id), _moment(one.received_at), escape(one.reason)) for one in found]
         table(f"{workspace}: events set aside", ("id", "received (UTC)", "reason"), rows)
 
     run(do())
@@ -94,8 +95,8 @@ def unmatched(workspace: Workspace, *, limit: Limit = 100, as_json: Json = False
                 _moment(one.occurred_at),
                 one.kind.value,
                 str(one.campaign_id or ""),
-                one.message_id or "",
-                one.named_send or "",
+                escape(one.message_id or ""),
+                escape(one.named_send or ""),
             )
             for one in found
         ]
@@ -196,7 +197,7 @@ def push_status(workspace: Workspace, *, as_json: Json = False) -> None:
             found = {"url": receiver.url, "cursor": receiver.cursor, "last": last, "disabled": receiver.disabled}
             give({**found, "given_up": [one.__dict__ for one in given_up]})
             return
-        say(f"{receiver.url}: {receiver.disabled or 'on'}, at {receiver.cursor} of {last}")
+        say(f"{escape(receiver.url)}: {receiver.disabled or 'on'}, at {receiver.cursor} of {last}")
         rows = [(f"{one.first}–{one.last}", _moment(one.given_up_at), one.problem) for one in given_up]
         table("given up", ("cursors", "at (UTC)", "problem"), rows)
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from pydantic import SecretStr, ValidationError
+from rich.markup import escape
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -17,17 +18,25 @@ from temporalio.service import RPCError, RPCStatusCode
 from cli import events, schemas
 from cli.connection import connected, open_store
 from cli.demo import DemoBroken, demo, demo_logs
-from cli.development import development_stack, install_against_sandbox
+from cli.development import StackInUse, development_stack, install_against_sandbox
 from cli.doctor import examine
 from cli.forget import forget
 from cli.install import InstallRefused, install
 from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, say, skip_advice, stop, table
 from cli.sending import send_accepted
-from contracts.connector import ConnectorSettings, ConnectorStatus, DataCenter, ProfilePolicy, ProjectType
+from contracts.connector import (
+    ConnectorSettings,
+    ConnectorState,
+    ConnectorStatus,
+    DataCenter,
+    ProfilePolicy,
+    ProjectType,
+)
 from contracts.names import connector_workflow_id, send_workflow_id
 from contracts.received import refusal_of
 from contracts.send import SendRequest, SendResult
 from endpoint.tokens import HEADER
+from runtime.logging import configure_logging
 from runtime.process import run
 from runtime.settings import STATE_FOLDER, Settings
 from sandbox.stack import ChildFailed
@@ -48,6 +57,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 def main() -> None:
     """The entry point."""
+    configure_logging(level="ERROR")
     app()
 
 
@@ -56,6 +66,8 @@ def demo_command(*, keep: Annotated[bool, typer.Option(help="Keep the stack up a
     """Send three messages through a whole local stack and show what becomes of each."""
     try:
         run(demo(keep=keep))
+    except StackInUse as error:
+        stop(FAILED, str(error))
     except (DemoBroken, ChildFailed) as error:
         stop(FAILED, f"{error}; logs are in {demo_logs()}")
     except KeyboardInterrupt:
@@ -92,7 +104,7 @@ def dev(workspace: Annotated[str, typer.Option(help="A workspace to install agai
 
     try:
         run(stay())
-    except ChildFailed as error:
+    except (ChildFailed, StackInUse) as error:
         stop(FAILED, str(error))
     except KeyboardInterrupt:
         say("stopped")
@@ -115,19 +127,24 @@ def install_command(
     marketing_message_type: Annotated[int | None, typer.Option(help="Message type id for the stream.")] = None,
     profile_policy: Annotated[ProfilePolicy, typer.Option(help="May a send write a thin profile?")] = "never",
     profile_field: Annotated[list[str] | None, typer.Option(help="A field a thin profile may carry.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as NAME=VALUE.")] = None,
     *,
     new_webhook_token: Annotated[bool, typer.Option(help="Make another webhook token.")] = False,
     as_json: Json = False,
 ) -> None:
     """Install a connector, or change its settings. The API key is read from standard input, or asked for."""
-    wanted = ConnectorSettings(
-        data_center=data_center,
-        project_type=project_type,
-        transactional_message_type_id=transactional_message_type,
-        marketing_message_type_id=marketing_message_type,
-        profile_policy=profile_policy,
-        profile_fields=profile_field or [],
-    )
+    named = {
+        "data_center": data_center,
+        "project_type": project_type,
+        "transactional_message_type_id": transactional_message_type,
+        "marketing_message_type_id": marketing_message_type,
+        "profile_policy": profile_policy,
+        "profile_fields": profile_field or [],
+    }
+    try:
+        wanted = ConnectorSettings.model_validate(named | dict(_pair(text) for text in set_ or []))
+    except ValidationError as error:
+        stop(USAGE, str(refusal_of(error)))
     given: str = typer.prompt("Iterable API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
     key = SecretStr(given.strip())
     if not key.get_secret_value():
@@ -243,8 +260,11 @@ def status(
                     if as_json:
                         give(found)
                         return
-                    rows = [(name, str(value)) for name, value in row.settings.model_dump().items()]
-                    table(f"{workspace}: {row.state}", ("setting", "value"), rows)
+                    in_force = row.state is not ConnectorState.VALIDATING
+                    rows = [(name, str(value)) for name, value in row.settings.model_dump().items()] if in_force else []
+                    table(f"{workspace}: {row.state}", ("setting in force", "value"), rows)
+                    if row.reason:
+                        say(escape(row.reason))
                     say(f"events: {waiting} waiting, {unmatched} unmatched, {set_aside} set aside (`connector events`)")
                     return
                 sent = await tx.sends.get(workspace, send_id)
@@ -363,6 +383,13 @@ def contracts(*, check: Annotated[bool, typer.Option("--check", help="Only repor
     stale = schemas.drift()
     if stale:
         stop(FAILED, f"not what the contracts say: {', '.join(stale)}. Run `connector contracts`")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        stop(USAGE, f"--set takes NAME=VALUE, not {text!r}")
+    return name, value
 
 
 def _show_result(send_id: str, result: SendResult, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import orjson
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from contracts.event import Event, EventKind, in_order
@@ -37,7 +38,7 @@ def give(value: BaseModel | dict[str, Any] | list[Any]) -> None:
 
 def stop(code: int, message: str) -> NoReturn:
     """Ends the command with a message on standard error."""
-    err.print(f"[bold red]error[/] {message}")
+    err.print(f"[bold red]error[/] {escape(message)}")
     raise typer.Exit(code)
 
 
@@ -56,8 +57,8 @@ def event_rows(events: Sequence[Event]) -> list[tuple[str, str, str]]:
 
 def _reason(event: Event) -> str:
     if event.kind is EventKind.SKIPPED:
-        return f"{event.reason or ''} ({skip_class(event.reason)})"
-    return event.reason or event.url or ""
+        return escape(f"{event.reason or ''} ({skip_class(event.reason)})")
+    return escape(event.reason or event.url or "")
 
 
 def skip_advice(events: Sequence[Event]) -> list[str]:

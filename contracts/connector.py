@@ -42,7 +42,7 @@ class ConnectorSettings(Contract):
     """How long a run waits for the first event of a message that Iterable took; then it ends as `unconfirmed`."""
     settle_for_seconds: Seconds = 900
     """How long a run stays open for more events after `sent`. Later events reach the timeline all the same."""
-    give_up_after_seconds: Seconds = 86_400
+    give_up_after_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 86_400
     """How long a send may wait for Iterable to be reachable and below its rate limit."""
     reconcile_within_seconds: Seconds = 900
     """How long a run looks for evidence of an attempt whose answer was lost."""

@@ -2,6 +2,7 @@
 
 A code is the `type` of the Temporal failure, of an API error's `code` and of a CLI message. Codes never change meaning.
 A run *fails* only where somebody must do something; suppressed, skipped, bounced and cancelled are results.
+`sender_not_authorised` and `connector_disabled` are reserved: their names are fixed, and nothing raises them yet.
 """
 
 from enum import StrEnum
@@ -37,9 +38,9 @@ ADVICE: dict[ErrorCode, str] = {
     ErrorCode.REQUEST_INVALID: "Correct the named fields and send again under a new send id.",
     ErrorCode.ATTACHMENTS_NOT_SUPPORTED: "Iterable cannot attach files to triggered campaigns: host the file and put "
     "a link to it into the template.",
-    ErrorCode.TEMPLATE_INVALID: "Correct the template in GenieOS and send again.",
+    ErrorCode.TEMPLATE_INVALID: "Correct the template in GenieOS and send again under a new send id.",
     ErrorCode.TEMPLATE_UNKNOWN: "Store the template first (PUT /v1/workspaces/{workspace}/templates), or send it in "
-    "full.",
+    "full, under a new send id.",
     ErrorCode.TEMPLATE_TOO_LARGE: "Shorten the template: host images instead of embedding them, drop unused styles.",
     ErrorCode.SENDER_NOT_AUTHORISED: "Authorise the sender's domain in Iterable (Settings, Email domains) or use a "
     "sender that is.",
@@ -57,7 +58,7 @@ ADVICE: dict[ErrorCode, str] = {
     ErrorCode.API_KEY_INSUFFICIENT: "The API key is of a kind that may not do this: create a server-side key in "
     "Iterable and install again with it.",
     ErrorCode.ACTIVATION_REQUIRED: "Open the named campaign in Iterable and press Activate, or ask your Iterable "
-    "customer success manager to allow activation through the API; then send again.",
+    "customer success manager to allow activation through the API; then send again under a new send id.",
     ErrorCode.MESSAGE_TYPE_MISSING: "Choose an Iterable message type for this stream: `connector install` with "
     "--transactional-message-type or --marketing-message-type.",
     ErrorCode.MESSAGE_TYPE_MISMATCH: "Choose an email message type whose channel fits the stream (transactional or "
@@ -76,8 +77,9 @@ ADVICE: dict[ErrorCode, str] = {
 class ConnectorError(Exception):
     """An error with a stable code and a message that says what to do. Holds no address, secret or provider's text."""
 
-    def __init__(self, code: ErrorCode, what: str) -> None:
-        """`what` is one sentence without a value that could be personal; the advice for the code is added to it."""
+    def __init__(self, code: ErrorCode, what: str, advice: str | None = None) -> None:
+        """`what` is one sentence without a value that could be personal; the advice for the code, or a better one where
+        more is known, is added to it."""
         self.code = code
         self.what = what
-        super().__init__(f"{what.rstrip('.')}. {ADVICE[code]}")
+        super().__init__(f"{what.rstrip('.')}. {advice or ADVICE[code]}")

@@ -5,6 +5,7 @@ without an end. `Received[SendRequest]` always decodes; `take()` gives the reque
 request ends as a failure with a code and the names of the fields that are wrong.
 """
 
+import re
 from typing import Any, Generic, TypeVar, cast, get_args
 
 from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
@@ -21,12 +22,13 @@ _CODE_OF_FIELD = {
     "attachments": ErrorCode.ATTACHMENTS_NOT_SUPPORTED,
 }
 _MOST_NAMED = 10
+_A_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def refusal_of(error: ValidationError) -> ConnectorError:
     """What GenieOS is told about input that does not fit: names and rules, never values."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    named = [f"{'.'.join(str(part) for part in p['loc']) or 'request'}: {p['msg']}" for p in problems[:_MOST_NAMED]]
+    named = [f"{'.'.join(_shown(part) for part in p['loc']) or 'request'}: {p['msg']}" for p in problems[:_MOST_NAMED]]
     if len(problems) > _MOST_NAMED:
         named.append(f"and {len(problems) - _MOST_NAMED} more")
     fields = {str(p["loc"][0]) for p in problems if p["loc"]}
@@ -35,11 +37,23 @@ def refusal_of(error: ValidationError) -> ConnectorError:
     return ConnectorError(code, f"The request does not fit its contract ({'; '.join(named)})")
 
 
+def _shown(part: str | int) -> str:
+    """A field's name, or a question mark where a caller chose a name that may be anything, an address say."""
+    return str(part) if isinstance(part, int) or _A_NAME.fullmatch(part) else "?"
+
+
 class Received(Generic[M]):
     """A `M`, or why it is none."""
 
     def __init__(self, value: M | ConnectorError) -> None:
         self._value = value
+
+    @classmethod
+    def of(cls, argument: object) -> "Received[M]":
+        """What a workflow was started with, whatever that is: no argument and a payload that is no JSON are refused."""
+        if isinstance(argument, cls):
+            return argument
+        return cls(ConnectorError(ErrorCode.REQUEST_INVALID, "One JSON object is needed as the only argument"))
 
     def take(self) -> M:
         """The value. Raises `ConnectorError` where the input did not fit."""

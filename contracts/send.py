@@ -15,7 +15,7 @@ RESERVED_DATA_KEY = "genieos"
 """The connector's own key in the data it hands to Iterable; it comes back on the `emailSend` event."""
 
 
-UserId = Annotated[str, Field(max_length=52, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
+UserId = Annotated[str, Field(min_length=1, max_length=52, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
 """Iterable's rule: at most 52 printable ASCII characters, case-sensitive, no space at the ends."""
 
 
@@ -24,9 +24,7 @@ class Recipient(Contract):
     connector's profile policy and its list of allowed fields permit."""
 
     email: EmailAddress | None = None
-    user_id: (
-        Annotated[str, Field(min_length=1, max_length=52, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")] | None
-    ) = None
+    user_id: UserId | None = None
     profile: dict[str, JsonValue] = {}
 
     @model_validator(mode="after")
@@ -84,8 +82,10 @@ class SendRequest(Contract):
 
 
 class SendStatus(StrEnum):
-    """How a send stands. `accepted` is where a run stands until the first event; it ends in one of the others."""
+    """How a send stands: `sending` until Iterable has the message, `accepted` until the first event; a run ends in one
+    of the others."""
 
+    SENDING = "sending"
     ACCEPTED = "accepted"
     SENT = "sent"
     DELIVERED = "delivered"

@@ -12,9 +12,11 @@ from contracts.connector import ConnectorStatus
 from contracts.event import TimelinePage
 from contracts.received import refusal_of
 from contracts.template import Template
+from endpoint.body import read_body
 from store.store import Store
 
 _LARGEST_PAGE = 1_000
+_LARGEST_CURSOR = 2**63
 _MAX_TEMPLATE_BYTES = 5_000_000
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -57,8 +59,8 @@ class Api:
             limit = min(int(request.query_params.get("limit", "100")), _LARGEST_PAGE)
         except ValueError:
             return _problem(400, "request_invalid", "after and limit are whole numbers.")
-        if after < 0 or limit < 1:
-            return _problem(400, "request_invalid", "after is 0 or more, limit 1 or more.")
+        if not 0 <= after < _LARGEST_CURSOR or limit < 1:
+            return _problem(400, "request_invalid", "after is a cursor of an earlier answer or 0, limit 1 or more.")
         async with self._store.read() as tx:
             entries = await tx.events.page(
                 request.path_params["workspace_id"], after, limit, request.query_params.get("send_id")
@@ -83,8 +85,12 @@ class Api:
 
     async def put_template(self, request: Request) -> Response:
         """`PUT /v1/workspaces/{ws}/templates` with a `Template`: its `template_ref`, for small sends."""
-        body = await request.body()
-        if len(body) > _MAX_TEMPLATE_BYTES:
+        workspace_id = request.path_params["workspace_id"]
+        async with self._store.read() as tx:
+            if await tx.connectors.get(workspace_id) is None:
+                return _problem(404, "connector_not_installed", "This workspace has no connector.")
+        body = await read_body(request, _MAX_TEMPLATE_BYTES)
+        if body is None:
             return _problem(413, "template_too_large", f"A template may have {_MAX_TEMPLATE_BYTES} bytes.")
         try:
             content = Template.model_validate_json(body)
@@ -93,7 +99,7 @@ class Api:
             return _problem(400, "template_invalid", str(refusal))
         ref = template_ref(content)
         async with self._store.begin() as tx:
-            await tx.templates.put(request.path_params["workspace_id"], ref, content)
+            await tx.templates.put(workspace_id, ref, content)
         return JSONResponse({"template_ref": ref})
 
 

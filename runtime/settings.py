@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     """Where Iterable reaches the endpoint, for instance https://hooks.example.com"""
     iterable_us_url: str = "https://api.iterable.com"
     iterable_eu_url: str = "https://api.eu.iterable.com"
+    iterable_read_timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 30.0
+    """How long to wait for Iterable's answer. Shorter makes more outcomes unknown, longer keeps slots occupied."""
     webhook_max_bytes: Annotated[int, Field(gt=0)] = 1_048_576
     inbox_shards: Annotated[int, Field(ge=1, le=64)] = 1
     """How many runs drain one workspace's events side by side."""

@@ -1,18 +1,20 @@
 """The Temporal connection: address, namespace, TLS and keys are the SDK's own environment configuration."""
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
-from temporalio.runtime import Runtime
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.attributes import SEARCH_ATTRIBUTES
+from runtime.converter import data_converter
 
 T = TypeVar("T")
 
@@ -24,7 +26,18 @@ async def connect(runtime: Runtime | None = None, *, lazy: bool = False) -> Clie
     first call instead."""
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", DEFAULT_ADDRESS)
-    return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime, lazy=lazy)
+    return await Client.connect(**config, data_converter=data_converter, runtime=runtime or _runtime(), lazy=lazy)
+
+
+@cache
+def _runtime() -> Runtime:
+    """One a process. The SDK's core logs through the standard library, and so through our scrubber."""
+    forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
+    return Runtime(
+        telemetry=TelemetryConfig(
+            logging=LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
+        )
+    )
 
 
 async def missing_search_attributes(client: Client) -> list[str]:

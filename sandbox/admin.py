@@ -18,7 +18,7 @@ from sandbox.api.serving import OPERATIONS
 from sandbox.channels import Channel, ChannelType, FrequencyCap, MessageMedium
 from sandbox.events import EVENT_NAMES, message_block, skip_fields
 from sandbox.faults import Fault, FaultSpec
-from sandbox.keys import KeyKind, KeyTaken
+from sandbox.keys import KEY_KINDS, KeyKind, KeyTaken
 from sandbox.outbox import Message
 from sandbox.project import DataCenter, Project
 from sandbox.sending import bounce, complain
@@ -92,6 +92,7 @@ def routes(world: World) -> list[BaseRoute]:
         ("DELETE", "/_sandbox/projects/{project_id:int}", _remove_project),
         ("POST", "/_sandbox/projects/{project_id:int}/webhooks", _add_webhook),
         ("DELETE", "/_sandbox/projects/{project_id:int}/webhooks/{webhook_id:int}", _remove_webhook),
+        ("POST", "/_sandbox/projects/{project_id:int}/keys/{kind}", _replace_key),
         ("PUT", "/_sandbox/projects/{project_id:int}/delivery", _set_delivery),
         ("POST", "/_sandbox/projects/{project_id:int}/channels", _add_channel),
         ("POST", "/_sandbox/projects/{project_id:int}/message_types", _add_message_type),
@@ -189,6 +190,15 @@ async def _remove_webhook(world: World, request: Request) -> Response:
     if project.webhooks.pop(request.path_params["webhook_id"], None) is None:
         raise _nothing("webhook")
     return Response(status_code=204)
+
+
+async def _replace_key(world: World, request: Request) -> Response:
+    project = _project(world, request)
+    kind = request.path_params["kind"]
+    if kind not in KEY_KINDS:
+        raise _nothing("kind of key")
+    project.keys[kind] = world.keys.replace(project.id, kind)
+    return answer(project.shown(), 201)
 
 
 async def _set_delivery(world: World, request: Request) -> Response:

@@ -44,6 +44,15 @@ class KeyRing:
             self._grants[key] = Grant(project_id, kind, f"{self._rng.getrandbits(32):08x}")
         return keys
 
+    def replace(self, project_id: int, kind: KeyKind) -> str:
+        """Revokes a project's keys of one kind and makes another; the new one."""
+        self._grants = {
+            key: grant for key, grant in self._grants.items() if (grant.project_id, grant.kind) != (project_id, kind)
+        }
+        key = f"{self._rng.getrandbits(128):032x}"
+        self._grants[key] = Grant(project_id, kind, f"{self._rng.getrandbits(32):08x}")
+        return key
+
     def find(self, key: str) -> Grant | None:
         return self._grants.get(key)
 

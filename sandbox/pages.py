@@ -70,6 +70,7 @@ _ADMIN: Final = (
     ("POST /_sandbox/projects", "name, data_center (us, eu), type (hybrid, email, userid), keys, any project setting"),
     ("GET, PATCH, DELETE /_sandbox/projects/{id}", "PATCH takes any project setting; objects are merged"),
     ("POST /_sandbox/projects/{id}/webhooks", "endpoint, headers, events, enabled, triggeredSendEnabled, …"),
+    ("POST /_sandbox/projects/{id}/keys/{kind}", "revokes that key (server, read_only, client) and makes another"),
     ("PUT /_sandbox/projects/{id}/delivery", "drop, duplicate, reorder, delay_seconds, event_delay_seconds, seed"),
     ("POST /_sandbox/projects/{id}/channels", "name, channel_type, message_medium"),
     ("POST /_sandbox/projects/{id}/message_types", "name, channel_id, opt_in, frequency_cap {days, messages}"),

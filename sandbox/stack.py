@@ -257,18 +257,19 @@ def _die_with_parent() -> Callable[[], None] | None:
 
 
 def free_port(preferred: int, name: str, host: str = "127.0.0.1") -> int:
-    """The preferred port, or another one where it is taken, with a line in the log that says so.
+    """The preferred port, or another one where it is taken, with a line in the log that says so; 0 prefers none.
 
     It is not reserved: somebody else may take it before the child does.
     """
-    if preferred not in _handed_out and _can_bind(host, preferred):
+    if preferred and preferred not in _handed_out and _can_bind(host, preferred):
         _handed_out.add(preferred)
         return preferred
     port = _any_port(host)
     while port in _handed_out:
         port = _any_port(host)
     _handed_out.add(port)
-    _log.warning("port is taken, using another", name=name, taken=preferred, using=port)
+    if preferred:
+        _log.warning("port is taken, using another", name=name, taken=preferred, using=port)
     return port
 
 

@@ -91,6 +91,14 @@ class Connectors(SealingRepository):
             .values(state=state, reason=reason, changed_at=self._clock())
         )
 
+    async def note_refusal(self, workspace_id: str, reason: str) -> None:
+        """Why a first installation did not come into force; one that is in force keeps its own reason."""
+        await self._connection.execute(
+            update(connector)
+            .where(connector.c.workspace_id == workspace_id, connector.c.state == ConnectorState.VALIDATING.value)
+            .values(reason=reason, changed_at=self._clock())
+        )
+
     async def first_webhook_came(self, workspace_id: str) -> None:
         """`awaiting_webhook` becomes `active`; any other state stays."""
         await self._connection.execute(

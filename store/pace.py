@@ -11,11 +11,14 @@ from store.tables import pace
 class Paces(Repository):
     """Queries over paces. `next_at` is the moment from which a further call keeps to the rate."""
 
-    async def wait(self, workspace_id: str, operation: str, per_second: float) -> timedelta:
-        """Zero, and the call is counted; or how long to wait before asking again, and it is not.
+    async def reserve(
+        self, workspace_id: str, operation: str, per_second: float, at_most: timedelta
+    ) -> tuple[timedelta, bool]:
+        """(how long to wait, whether the turn after that wait is the caller's).
 
-        The row is locked while it is looked at, so callers on any machine share one rate. No bursts: calls are spaced
-        evenly.
+        A turn within `at_most` is reserved: wait, then call. A later one is not: ask again after the wait. The row is
+        locked while it is looked at, so callers on any machine share one rate; calls are spaced evenly, first come
+        first served.
         """
         now = self._clock()
         mine = (pace.c.workspace_id == workspace_id) & (pace.c.operation == operation)
@@ -25,7 +28,10 @@ class Paces(Repository):
             .on_conflict_do_nothing()
         )
         next_at: datetime | None = await self._connection.scalar(select(pace.c.next_at).where(mine).with_for_update())
-        if next_at is not None and next_at > now:
-            return next_at - now
-        await self._connection.execute(update(pace).where(mine).values(next_at=now + timedelta(seconds=1 / per_second)))
-        return timedelta(0)
+        turn = max(now, next_at or now)
+        if turn - now > at_most:
+            return turn - now, False
+        await self._connection.execute(
+            update(pace).where(mine).values(next_at=turn + timedelta(seconds=1 / per_second))
+        )
+        return turn - now, True

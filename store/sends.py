@@ -34,7 +34,7 @@ class SendRow:
     def result(self, events: list[Event]) -> SendResult:
         """The send as GenieOS reads it."""
         return SendResult(
-            status=self.status or SendStatus.UNCONFIRMED,
+            status=self.status or SendStatus.SENDING,
             reason=self.reason,
             fingerprint=self.fingerprint,
             template_ref=self.template_ref,
@@ -118,6 +118,10 @@ class Sends(Repository):
         if row is None:
             raise RuntimeError("the row that was just written is not there")
         return row
+
+    async def take_over(self, workspace_id: str, send_id: str, run_id: str) -> None:
+        """Gives a send whose run is gone to another run."""
+        await self._connection.execute(update(send).where(_is(workspace_id, send_id)).values(run_id=run_id))
 
     async def get(self, workspace_id: str, send_id: str) -> SendRow | None:
         """One send."""

@@ -20,7 +20,6 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from activities.connectors import InstalledConnectors
@@ -31,8 +30,10 @@ from contracts.send import Recipient, SendRequest
 from contracts.template import Template
 from endpoint.app import create_app
 from endpoint.tokens import HEADER
+from runtime.converter import data_converter
 from runtime.settings import Settings
 from sandbox.app import create_app as create_sandbox
+from sandbox.settings import SandboxSettings
 from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
 from store.store import Store
@@ -81,7 +82,7 @@ async def temporal_server() -> AsyncGenerator[Client]:
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sys.executable).parent / "temporal"),
         search_attributes=[SearchAttributeKey.for_keyword(name) for name in SEARCH_ATTRIBUTES],
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter,
         dev_server_log_level="error",
     ) as environment:
         yield environment.client
@@ -196,11 +197,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(folder: Path) -> AsyncGenerator[Stage]:
+async def stage(folder: Path, sandbox: SandboxSettings | None = None) -> AsyncGenerator[Stage]:
     """Builds everything, and takes it down in reverse."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(temporal_server())
-        sandbox_url = await stack.enter_async_context(served(create_sandbox()))
+        sandbox_url = await stack.enter_async_context(served(create_sandbox(sandbox)))
         keyring = Keyring(parse_keys(new_key_text()))
         settings = Settings(
             database_url=f"sqlite+aiosqlite:///{folder / 'connector.db'}",

@@ -23,7 +23,7 @@ _Schema = dict[str, Any]
 _EXCEPTIONS: tuple[tuple[str, str, _Schema | None, str], ...] = (
     ("CreateCampaignRequest", "required:listIds", None, "its text: omit it to create a triggered campaign"),
     ("ApiResponseUser", "required:email", None, "a user known by userId may have no email"),
-    ("CampaignsResponse", "totalCampaignsCount", {"type": "integer"}, "the generator writes optional numbers as objects"),
+    ("CampaignsResponse", "totalCampaignsCount", {"type": "integer"}, "it writes optional numbers as objects"),
     ("GetTemplatesResponse", "totalTemplatesCount", {"type": "integer"}, "the same"),
     ("ApiEmailTemplateModel", "cacheDataFeed", {"type": "boolean"}, "the same, of a boolean"),
     ("ApiEmailTemplateModel", "mergeDataFeedContext", {"type": "boolean"}, "the same, of a boolean"),
@@ -61,10 +61,10 @@ def check_request(method: str, path: str, query: Mapping[str, Any] | None = None
 def check_response(method: str, path: str, status: int, body: Any) -> None:
     """Fails where the API description would not have this answer. `body` is parsed JSON, or text."""
     responses = _operation(method, path)["responses"]
-    declared = responses.get(str(status))
+    declared: _Schema | None = responses.get(str(status))
     if declared is None:
         assert status in _UNDECLARED, f"{method} {path} does not answer {status}"
-    schema = (declared or {}).get("schema")
+    schema: _Schema | None = declared.get("schema") if declared is not None else None
     if schema is not None:
         _check(schema, body, f"{status} of {method} {path}")
     elif status >= 400 and isinstance(body, dict):
@@ -87,7 +87,8 @@ def _check_parameter(parameter: _Schema, value: Any) -> None:
 
 def _check(schema: _Schema, value: Any, what: str) -> None:
     validator = jsonschema.Draft4Validator(schema | {"definitions": _swagger()["definitions"]})
-    problems = [f"{'.'.join(map(str, error.path))}: {error.message}" for error in validator.iter_errors(value)]
+    errors = validator.iter_errors(value)  # pyright: ignore[reportUnknownMemberType]
+    problems = [f"{'.'.join(map(str, error.path))}: {error.message}" for error in errors]
     assert not problems, f"{what}: {'; '.join(problems)}"
 
 

@@ -10,6 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.inbox import InboxShard
 
 DRAIN_TIMEOUT = timedelta(minutes=2)
+HEARTBEAT = timedelta(seconds=15)
+"""A shard waits for its drain: a worker that died must be noticed soon."""
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 SWEEP_EVERY = timedelta(minutes=1)
 """Makes good a wake-up that got lost while the run was open."""
@@ -36,7 +38,11 @@ class EventInboxWorkflow:
         while self._awake or idle < IDLE_SWEEPS:
             self._awake = False
             result = await workflow.execute_activity_method(
-                InboxActivities.drain_inbox, shard, start_to_close_timeout=DRAIN_TIMEOUT, retry_policy=RETRY
+                InboxActivities.drain_inbox,
+                shard,
+                start_to_close_timeout=DRAIN_TIMEOUT,
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=RETRY,
             )
             idle = 0 if result.drained or result.set_aside else idle + 1
             self._awake = self._awake or result.more

@@ -1,8 +1,10 @@
 """SendWorkflow: one message to one recipient."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -47,10 +49,26 @@ INBOX_PATIENCE = timedelta(minutes=1)
 """What the inbox may take to join events that were found and tell the run."""
 SHADOW_TIMEOUT = timedelta(hours=25)
 """Longer than the run that makes the shadow may take."""
-SHADOW_HEARTBEAT = timedelta(seconds=30)
+HEARTBEAT = timedelta(seconds=15)
+"""How soon a worker that died is noticed."""
+LONGEST_WAIT = timedelta(days=365)
+LARGEST_START = 1_900_000
+"""Bytes of a run's first events. Temporal takes 2 MiB for one payload, and the first activity gets the request and a
+little more: a request that just fits the start would not fit there, and the run would be stuck."""
 MOST_EVENTS = 200
 """Events a run keeps; the timeline in the store has them all."""
 _SETTLED = frozenset({SendStatus.SKIPPED, SendStatus.BOUNCED, SendStatus.COMPLAINED})
+
+
+T = TypeVar("T")
+
+
+def _check_size(request: SendRequest) -> None:
+    size = workflow.info().get_current_history_size()
+    if size > LARGEST_START:
+        html = len(request.template.html) if request.template else 0
+        code = ErrorCode.TEMPLATE_TOO_LARGE if html > LARGEST_START // 2 else ErrorCode.REQUEST_INVALID
+        raise failure(code, f"The request has about {size} bytes, and {LARGEST_START} are the most")
 
 
 class _Cancelled(Exception):
@@ -62,22 +80,24 @@ class SendWorkflow:
     """fingerprint → (upsert → campaign) → (profile) → target → events."""
 
     @workflow.init
-    def __init__(self, received: Received[SendRequest]) -> None:
-        del received
+    def __init__(self, received: Received[SendRequest] | None = None, *more: Any) -> None:
+        del received, more
         self._prepared: PreparedSend | None = None
         self._shadow: Shadow | None = None
         self._accepted_at: datetime | None = None
         self._events: dict[str, Event] = {}
-        self._targeting: asyncio.Task[TargetOutcome] | None = None
+        self._cancellable: asyncio.Task[Any] | None = None
+        self._in_doubt = False  # an attempt may have reached Iterable, and nobody knows
+        self._looks = 0
         self._cancel_asked = False
         self._result: SendResult | None = None
         self._failure: ApplicationError | None = None
 
     @workflow.run
-    async def run(self, received: Received[SendRequest]) -> SendResult:
+    async def run(self, received: Received[SendRequest] | None = None, *more: Any) -> SendResult:
         """Sends, follows the message until it is settled, and says what became of it."""
         try:
-            self._result = await self._send(received.take())
+            self._result = await self._send(Received[SendRequest].of(None if more else received).take())
         except ConnectorError as refusal:
             self._failure = failure(refusal.code, refusal.what)
         except ApplicationError as error:
@@ -93,15 +113,30 @@ class SendWorkflow:
         try:
             return await self._deliver(request)
         except (_Cancelled, asyncio.CancelledError):
-            return await self._end(request, SendStatus.CANCELLED, None)
+            return await self._give_up(request)
         except ActivityError as error:
             if is_cancelled_exception(error):
-                return await self._end(request, SendStatus.CANCELLED, None)
+                return await self._give_up(request)
             return await self._fail(request, failure_of(error))
         except ApplicationError as error:
             return await self._fail(request, error)
 
+    async def _give_up(self, request: SendRequest) -> SendResult:
+        """Cancelled. Whether anything went out decides how the send ends, not when it was cancelled."""
+        if self._in_doubt:
+            found = await self._evidence(request)
+            if found.verdict == "unknown":
+                return await self._fail(request, failure(ErrorCode.OUTCOME_UNKNOWN, self._what_was_tried(1)))
+            self._in_doubt = False
+            self._accepted_at = found.accepted_at
+        if self._accepted_at is not None:
+            return await self._conclude(request)
+        return await self._end(request, SendStatus.CANCELLED, None)
+
     async def _deliver(self, request: SendRequest) -> SendResult:
+        _check_size(request)
+        if request.send_at is not None and request.send_at > workflow.now() + LONGEST_WAIT:
+            raise failure(ErrorCode.REQUEST_INVALID, "send_at is more than 365 days ahead")
         prepared = await self._prepare(request)
         if prepared.ending is None and request.send_at is not None and request.send_at > workflow.now():
             self._show(request, None, f"sends at {request.send_at:%Y-%m-%d %H:%M:%S %Z}")
@@ -121,6 +156,7 @@ class SendWorkflow:
             SendActivities.fingerprint_template,
             FingerprintRequest(send=request, run_id=workflow.info().first_execution_run_id),
             start_to_close_timeout=OWN_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
         self._unless_cancelled()
@@ -134,16 +170,15 @@ class SendWorkflow:
             template_ref=prepared.template_ref,
             message_type_id=prepared.message_type_id,
         )
-        shadow = await workflow.execute_activity_method(
+        waiting = workflow.start_activity_method(
             ShadowActivities.ensure_shadow,
             ShadowWanted(shadow=wanted, gone=gone),
             task_queue=f"{workflow.info().task_queue}-shadow",  # who waits must take no slot from who works
             start_to_close_timeout=SHADOW_TIMEOUT,
-            heartbeat_timeout=SHADOW_HEARTBEAT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
-        self._unless_cancelled()
-        return shadow
+        return await self._cancellably(waiting)
 
     async def _write_profile(self, request: SendRequest, prepared: PreparedSend) -> None:
         await workflow.execute_activity_method(
@@ -151,6 +186,7 @@ class SendWorkflow:
             ProfileRequest(workspace_id=request.workspace_id, recipient=request.recipient),
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=PROVIDER,
         )
         wait = prepared.pace.profile_wait_seconds
@@ -176,7 +212,7 @@ class SendWorkflow:
                         return found.accepted_at or workflow.now()
                     repeats += found.verdict == "unknown"
                     if repeats > prepared.pace.may_repeat:
-                        raise failure(ErrorCode.OUTCOME_UNKNOWN, "The answer to an attempt was lost for good")
+                        raise failure(ErrorCode.OUTCOME_UNKNOWN, self._what_was_tried(repeats))
                 case TargetEnd.RECIPIENT_UNKNOWN:
                     if not may_write_profile:
                         raise failure(ErrorCode.RECIPIENT_UNKNOWN, "Iterable does not know this recipient")
@@ -193,7 +229,8 @@ class SendWorkflow:
         attempt that is under way, so that its answer is known."""
         if self._shadow is None:
             raise RuntimeError("there is no campaign to target")
-        self._targeting = workflow.start_activity_method(
+        self._in_doubt = True
+        targeting = workflow.start_activity_method(
             TargetActivities.target_recipient,
             TargetRequest(
                 workspace_id=request.workspace_id,
@@ -207,19 +244,31 @@ class SendWorkflow:
             ),
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=PROVIDER,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
         try:
-            return await self._targeting
+            outcome = await self._cancellably(targeting)
         except ActivityError as error:
-            if not ran_out_of_time(error):
+            cancelled = self._cancel_asked or is_cancelled_exception(error)
+            if cancelled or ran_out_of_time(error):
+                outcome = await self._after_all(request, error, cancelled=cancelled)
+            else:
+                self._in_doubt = False  # it failed for certain
                 raise
-            if (await self._evidence(request)).verdict == "not_taken":
-                raise failure_of(error) from None
+        self._in_doubt = outcome.end is TargetEnd.UNKNOWN
+        return outcome
+
+    async def _after_all(self, request: SendRequest, error: ActivityError, *, cancelled: bool) -> TargetOutcome:
+        """The activity was given up or cancelled while an attempt may have been under way: what does the ledger say?"""
+        found = await self._evidence(request)
+        if found.verdict == "taken":
+            return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=found.accepted_at)
+        if found.verdict == "unknown":
             return TargetOutcome(end=TargetEnd.UNKNOWN)
-        finally:
-            self._targeting = None
+        self._in_doubt = False
+        raise (_Cancelled() if cancelled else failure_of(error)) from None
 
     async def _find_out(self, request: SendRequest, prepared: PreparedSend) -> FoundOutcome:
         """An attempt's answer was lost: look for evidence until there is some, or the window ends. The window does not
@@ -227,8 +276,10 @@ class SendWorkflow:
         self._show(request, None, "looks for evidence of an attempt whose answer was lost")
         pace, began = prepared.pace, workflow.now()
         while True:
+            self._looks += 1
             found = await self._evidence(request)
             if found.verdict != "unknown":
+                self._in_doubt = False
                 return found
             window = pace.reconcile_within_seconds if found.asked else pace.give_up_after_seconds
             left = began + timedelta(seconds=window) - workflow.now()
@@ -241,6 +292,7 @@ class SendWorkflow:
             OutcomeActivities.find_outcome,
             FindOutcomeRequest(workspace_id=request.workspace_id, send_id=request.send_id, recipient=request.recipient),
             start_to_close_timeout=CALL_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
 
@@ -250,16 +302,19 @@ class SendWorkflow:
         """Until the first event, and then until the message is settled or has been quiet for long enough."""
         self._show(request, SendStatus.ACCEPTED, "waits for Iterable's events")
         confirm_within = timedelta(seconds=prepared.pace.confirm_within_seconds)
-        try:
+        settle_for = timedelta(seconds=prepared.pace.settle_for_seconds)
+        with contextlib.suppress(asyncio.CancelledError):  # Iterable has it; a cancelled run only stops following
             await self._until(lambda: self._status() is not SendStatus.ACCEPTED, confirm_within)
             if self._status() is SendStatus.ACCEPTED and await self._look_for_events(request):
                 await self._until(lambda: self._status() is not SendStatus.ACCEPTED, INBOX_PATIENCE)
-            if self._status() is SendStatus.ACCEPTED:
-                return await self._end(request, SendStatus.UNCONFIRMED, "no_event_came")
-            await self._until(lambda: self._status() in _SETTLED, timedelta(seconds=prepared.pace.settle_for_seconds))
-        except asyncio.CancelledError:
-            pass  # Iterable has the message; the run only stops following it
-        status, reason = standing(list(self._events.values()))
+            if self._status() is not SendStatus.ACCEPTED:
+                await self._until(lambda: self._status() in _SETTLED, settle_for)
+        return await self._conclude(request)
+
+    async def _conclude(self, request: SendRequest) -> SendResult:
+        status, reason = self._standing()
+        if status is SendStatus.ACCEPTED:
+            return await self._end(request, SendStatus.UNCONFIRMED, "no_event_came")
         self._show(request, status, "nothing, this run is over; later events reach the timeline all the same")
         return self._snapshot(status, reason)
 
@@ -274,6 +329,7 @@ class SendWorkflow:
                     workspace_id=request.workspace_id, send_id=request.send_id, recipient=request.recipient
                 ),
                 start_to_close_timeout=CALL_TIMEOUT,
+                heartbeat_timeout=HEARTBEAT,
                 schedule_to_close_timeout=LOOK_UP_PATIENCE,
                 retry_policy=PROVIDER,
             )
@@ -290,11 +346,14 @@ class SendWorkflow:
             SendActivities.close_send,
             SendEnding(workspace_id=request.workspace_id, send_id=request.send_id, status=status, reason=reason),
             start_to_close_timeout=OWN_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
         return self._snapshot(status, reason)
 
     async def _fail(self, request: SendRequest, error: ApplicationError) -> SendResult:
+        if self._in_doubt and error.type != ErrorCode.OUTCOME_UNKNOWN:  # whatever else failed, that matters most
+            error = failure(ErrorCode.OUTCOME_UNKNOWN, f"{self._what_was_tried(1)}; then {error.type}")
         if self._prepared is None:  # it failed before it was in the ledger
             self._show(request, SendStatus.FAILED, error.message)
         else:
@@ -319,8 +378,8 @@ class SendWorkflow:
     async def cancel(self) -> CancelAnswer:
         """Cancels unless Iterable has the message; answers once that is certain."""
         self._cancel_asked = True
-        if self._targeting is not None:
-            self._targeting.cancel()
+        if self._cancellable is not None:
+            self._cancellable.cancel()
         await workflow.wait_condition(self._is_decided)
         status = self._result.status if self._result is not None else self._status()
         if self._failure is not None:
@@ -341,6 +400,12 @@ class SendWorkflow:
 
     # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _what_was_tried(self, lost: int) -> str:
+        return (
+            f"The answer to {lost} attempt{'s' * (lost > 1)} was lost, and {self._looks} looks at our events and at "
+            "Iterable's records proved neither that the message went out nor that it did not"
+        )
+
     def _is_decided(self) -> bool:
         return self._accepted_at is not None or self._result is not None or self._failure is not None
 
@@ -353,6 +418,14 @@ class SendWorkflow:
     def _unless_cancelled(self) -> None:
         if self._cancel_asked:
             raise _Cancelled
+
+    async def _cancellably(self, activity: asyncio.Task[T]) -> T:
+        """Awaits an activity that the update `cancel` may cancel."""
+        self._cancellable = activity
+        try:
+            return await activity
+        finally:
+            self._cancellable = None
 
     async def _wait(self, duration: timedelta) -> None:
         """A durable wait that a cancellation ends."""

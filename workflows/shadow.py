@@ -20,7 +20,7 @@ LISTING_TIMEOUT = timedelta(minutes=5)
 """`create_campaign` may read through all of a project's campaigns first."""
 RUNNING_WITHIN = timedelta(minutes=2)
 """Iterable's own client allows 30 s for a new campaign to become Running."""
-HEARTBEAT = timedelta(seconds=20)
+HEARTBEAT = timedelta(seconds=15)
 
 
 @workflow.defn(name="ShadowCampaignWorkflow")
@@ -42,6 +42,7 @@ class ShadowCampaignWorkflow:
             request,
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=PATIENCE,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=RETRY,
         )
         campaign_id = await workflow.execute_activity_method(
@@ -49,6 +50,7 @@ class ShadowCampaignWorkflow:
             CampaignRequest(**request.model_dump(), template_id=template_id),
             start_to_close_timeout=LISTING_TIMEOUT,
             schedule_to_close_timeout=PATIENCE,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=RETRY,
         )
         shadow = Shadow(template_id=template_id, campaign_id=campaign_id)

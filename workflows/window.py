@@ -16,8 +16,6 @@ with workflow.unsafe.imports_passed_through():
 WORKSPACE, STATUS, STREAM, FINGERPRINT, CAMPAIGN_ID, RECIPIENT_HASH = (
     SearchAttributeKey.for_keyword(name) for name in SEARCH_ATTRIBUTES
 )
-SENDING = "sending"
-"""The status shown until Iterable has the message or the send has ended."""
 
 
 def show_send(
@@ -32,9 +30,9 @@ def show_send(
     attributes = [
         WORKSPACE.value_set(request.workspace_id),
         STREAM.value_set(request.stream),
-        STATUS.value_set(status or SENDING),
+        STATUS.value_set(status or SendStatus.SENDING),
     ]
-    lines = [f"**{status or SENDING}** · {request.stream} · send `{request.send_id}`"]
+    lines = [f"**{status or SendStatus.SENDING}** · {request.stream} · send `{request.send_id}`"]
     if prepared is not None:
         attributes += [
             FINGERPRINT.value_set(prepared.fingerprint),

@@ -16,33 +16,13 @@ _MOST_EVENTS: Final = 200
 _MOST_MESSAGES: Final = 1_000
 # Data types that exist at Iterable and have nothing to do with email; their export is empty here.
 _OTHER_TYPES: Final = frozenset(
-    [
-        "pushSend",
-        "pushOpen",
-        "pushUninstall",
-        "pushBounce",
-        "pushSendSkip",
-        "inAppSend",
-        "inAppOpen",
-        "inAppClick",
-        "inAppClose",
-        "inAppDelete",
-        "inAppDelivery",
-        "inAppSendSkip",
-        "inAppRecall",
-        "inboxSession",
-        "inboxMessageImpression",
-        "smsSend",
-        "smsBounce",
-        "smsClick",
-        "smsReceived",
-        "smsSendSkip",
-        "webPushSend",
-        "webPushClick",
-        "webPushSendSkip",
-        "purchase",
-        "customEvent",
-    ]
+    {
+        *(f"push{what}" for what in ("Send", "Open", "Uninstall", "Bounce", "SendSkip")),
+        *(f"inApp{what}" for what in ("Send", "Open", "Click", "Close", "Delete", "Delivery", "SendSkip", "Recall")),
+        *(f"sms{what}" for what in ("Send", "Bounce", "Click", "Received", "SendSkip")),
+        *(f"webPush{what}" for what in ("Send", "Click", "SendSkip")),
+        *("inboxSession", "inboxMessageImpression", "purchase", "customEvent"),
+    }
 )
 
 

@@ -72,3 +72,9 @@ def test_a_request_with_a_hundred_faults_is_refused_shortly() -> None:
 def test_what_is_no_object_is_refused_too(nonsense: object) -> None:
     with pytest.raises(ConnectorError):
         RECEIVED.validate_python(nonsense).take()
+
+
+def test_names_that_a_caller_chose_are_not_repeated() -> None:
+    with pytest.raises(ConnectorError) as refused:
+        RECEIVED.validate_python({**GOOD, "ann@secret.test": 1}).take()
+    assert "secret" not in str(refused.value)

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from contracts.connector import ConnectorSettings
 from endpoint.app import create_app
 from endpoint.tokens import HEADER, new_token, token_hash
 from runtime.settings import Settings
@@ -147,7 +148,9 @@ async def test_the_api_is_behind_the_admin_token(http: httpx.AsyncClient) -> Non
     assert (await http.get(path, headers={"Authorization": "Bearer admin"})).status_code == 404
 
 
-async def test_a_template_is_put_and_named_by_its_content(http: httpx.AsyncClient) -> None:
+async def test_a_template_is_put_and_named_by_its_content(http: httpx.AsyncClient, store: Store) -> None:
+    async with store.begin() as tx:
+        await tx.connectors.offer("acme", ConnectorSettings(data_center="us"), SecretStr("key"))
     headers = {"Authorization": "Bearer admin"}
     template = {"template_id": "t", "name": "n", "subject": "s", "html": "<p>x</p>", "from_email": "a@b.test"}
     first = await http.put("/v1/workspaces/acme/templates", json=template, headers=headers)
@@ -156,9 +159,10 @@ async def test_a_template_is_put_and_named_by_its_content(http: httpx.AsyncClien
     assert first.json() == second.json()
     bad = await http.put("/v1/workspaces/acme/templates", json={**template, "html": ""}, headers=headers)
     assert (bad.status_code, bad.json()["code"]) == (400, "template_invalid")
+    assert (await http.put("/v1/workspaces/nobody/templates", json=template, headers=headers)).status_code == 404
 
 
-@pytest.mark.parametrize("query", ["after=x", "after=-1", "limit=0", "limit=x"])
+@pytest.mark.parametrize("query", ["after=x", "after=-1", "limit=0", "limit=x", "after=99999999999999999999"])
 async def test_a_timeline_refuses_a_cursor_that_is_none(http: httpx.AsyncClient, query: str) -> None:
     answer = await http.get(f"/v1/workspaces/acme/timeline?{query}", headers={"Authorization": "Bearer admin"})
     assert answer.status_code == 400

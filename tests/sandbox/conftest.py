@@ -39,7 +39,7 @@ class Hook:
 
 @dataclass
 class Receiver:
-    """Takes webhooks. `statuses` are answered in turn, then 204."""
+    """Takes webhooks. `statuses` are answered in turn, then 204; a 0 stands for a host that cannot be reached."""
 
     hooks: list[Hook] = field(default_factory=list[Hook])
     statuses: list[int] = field(default_factory=list[int])
@@ -52,7 +52,10 @@ class Receiver:
         async def take(request: Request) -> Response:
             body = orjson.loads(await request.body())
             self.hooks.append(Hook(request.url.path, dict(request.headers), body))
-            return Response(status_code=self.statuses.pop(0) if self.statuses else 204)
+            status = self.statuses.pop(0) if self.statuses else 204
+            if not status:
+                raise httpx.ConnectError("refused")
+            return Response(status_code=status)
 
         return Starlette(routes=[Route("/{path:path}", take, methods=["POST"])])
 

@@ -92,7 +92,8 @@ async def test_the_order_can_be_lost(sandbox: Sandbox, project: Project) -> None
 
 async def test_an_endpoint_that_cannot_be_reached_is_a_failure(sandbox: Sandbox) -> None:
     project = await sandbox.project(webhook_retries={"attempts": 1})
-    await project.hook("http://[bad")
+    await project.hook()
+    sandbox.receiver.statuses = [0]
     await sent(sandbox, project)
     await sandbox.clock.advance(5)
     assert (await project.counts())["webhooks"]["failed"] == 1

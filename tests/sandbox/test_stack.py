@@ -40,8 +40,9 @@ def alive(pid: int) -> bool:
 
 async def says(stack: Stack, name: str) -> str:
     """The first line of a child's log."""
-    while "\n" not in (text := stack.log_of(name).read_text()):
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while "\n" not in (text := stack.log_of(name).read_text()):  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.01)
     return text.splitlines()[0]
 
 
@@ -87,7 +88,7 @@ async def test_a_child_that_ends_before_it_is_ready_is_named_with_its_last_words
 
 async def test_a_child_that_is_not_ready_in_time_is_ended(tmp_path: Path) -> None:
     async with Stack(tmp_path) as stack:
-        with pytest.raises(ChildFailed, match="not ready after 0.2 s"):
+        with pytest.raises(ChildFailed, match=r"not ready after 0\.2 s"):
             await stack.start("web", SLEEP, ready="http://127.0.0.1:1/", timeout=0.2)
         assert stack.names == []
 

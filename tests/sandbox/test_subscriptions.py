@@ -1,5 +1,7 @@
 """Subscriptions: replaced as a whole, or changed one by one where that is switched on."""
 
+from typing import Any
+
 from tests.sandbox.conftest import Project, Sandbox
 
 UPDATE = "/api/users/updateSubscriptions"
@@ -45,7 +47,7 @@ async def test_what_changed_comes_back_as_an_event_with_the_source_api(sandbox: 
 
 async def test_wrong_ids_and_unknown_people_are_refused(project: Project) -> None:
     await ann(project)
-    cases = [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"email": "ann@example.com", "unsubscribedChannelIds": [1]}, "BadParams"),
         ({"email": "ann@example.com", "unsubscribedMessageTypeIds": [1]}, "BadParams"),
         ({"email": "ann@example.com", "emailListIds": [1]}, "BadParams"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sandbox.api.call import Operation
 from sandbox.api.serving import OPERATIONS
 from tests import swagger
 
@@ -46,6 +47,5 @@ def test_a_wrong_answer_fails(path: str, status: int, body: object) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_every_endpoint_of_the_sandbox_exists_at_iterable(operation: object) -> None:
-    method, path = operation.method, operation.path  # pyright: ignore[reportAttributeAccessIssue]
-    swagger.check_response(method, path, 401, {"msg": "Invalid API key", "code": "BadApiKey"})
+def test_every_endpoint_of_the_sandbox_exists_at_iterable(operation: Operation) -> None:
+    swagger.check_response(operation.method, operation.path, 401, {"msg": "Invalid API key", "code": "BadApiKey"})

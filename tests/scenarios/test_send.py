@@ -233,6 +233,48 @@ async def test_a_send_that_waits_for_iterable_can_be_cancelled(project: Project)
     assert (await project.counts())["messages"] == 1
 
 
+@pytest.mark.parametrize("webhooks_lost", [True, False])
+async def test_a_cancellation_does_not_deny_a_message_that_may_be_out(the_stage: Stage, webhooks_lost: bool) -> None:
+    project = await the_stage.new_project(settings={"evidence_after_seconds": 60, "reconcile_within_seconds": 60})
+    await outcome(project, project.request("first@example.com"))
+    await project.deliver(drop=1.0 if webhooks_lost else 0.0, delay_seconds=1.0)
+    await project.fault("/api/email/target", "reset_after", count=1)
+    await project.fault("/api/events/{email}", "error_before")
+    handle = await start(project, project.request())
+    await targeted(project, 2)
+    await asyncio.sleep(3)
+    await handle.cancel()
+    if webhooks_lost:
+        with pytest.raises(WorkflowFailureError) as failed:
+            await handle.result()
+        assert isinstance(failed.value.cause, ApplicationError)
+        assert failed.value.cause.type == ErrorCode.OUTCOME_UNKNOWN
+    else:
+        assert (await handle.result()).status is SendStatus.SENT
+    assert (await project.counts())["messages"] == 2
+
+
+async def test_cancel_does_not_wait_for_a_shadow(project: Project) -> None:
+    await project.fault("/api/templates/email/upsert", "error_before")
+    handle = await start(project, project.request())
+    while (await project.counts())["requests"].get("POST /api/templates/email/upsert", 0) < 1:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    answer = await asyncio.wait_for(handle.execute_update("cancel", result_type=CancelAnswer), 10)
+    assert answer.cancelled
+
+
+async def test_a_send_that_failed_fails_again_after_temporal_has_forgotten_it(project: Project) -> None:
+    stage = project.stage
+    request = project.request("unknown@example.com")
+    assert (await failure(project, request)).type == ErrorCode.RECIPIENT_UNKNOWN
+    with pytest.raises(WorkflowFailureError) as failed:
+        await stage.client.execute_workflow(
+            "SendWorkflow", request, id=f"forgotten-{request.send_id}", task_queue=stage.settings.task_queue
+        )
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.type == ErrorCode.RECIPIENT_UNKNOWN
+
+
 # ── what Iterable does not know, and what it does not answer ──────────────────────────────────────────────────────────
 
 

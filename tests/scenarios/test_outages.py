@@ -1,0 +1,153 @@
+"""What sends live through."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from temporalio.client import WorkflowExecutionStatus
+
+from cli.install import install
+from cli.sending import start_send
+from contracts.send import SendResult, SendStatus
+from sandbox.clock import SystemClock
+from sandbox.settings import SandboxSettings
+from store.sends import TAKEN
+from tests.stage import Project, Stage, stage
+
+pytestmark = pytest.mark.scenario
+
+
+async def start(project: Project, **changes: Any) -> Any:
+    stage = project.stage
+    return await start_send(stage.client, stage.settings.task_queue, project.request(**changes))
+
+
+async def settled(project: Project, **changes: Any) -> SendResult:
+    return await (await start(project, **changes)).result()
+
+
+async def no_faults(project: Project) -> None:
+    (await project.stage.sandbox_http.delete("/_sandbox/faults")).raise_for_status()
+
+
+async def test_iterable_is_away_for_longer_than_the_reconcile_window(the_stage: Stage) -> None:
+    project = await the_stage.new_project(settings={"reconcile_within_seconds": 2})
+    await settled(project, email="first@example.com")
+    await project.fault("*", "error_before", status=503)
+    handles = [await start(project, email=f"person{number}@example.com") for number in range(5)]
+    await asyncio.sleep(6)
+    for handle in handles:
+        assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+    await no_faults(project)
+    results = await asyncio.gather(*(handle.result() for handle in handles))
+    assert {result.status for result in results} == {SendStatus.SENT}
+    assert (await project.counts())["messages"] == 6
+
+
+async def test_a_new_content_while_iterable_is_away(the_stage: Stage, project: Project) -> None:
+    await project.fault("*", "reset_before")
+    handle = await start(project)
+    await asyncio.sleep(4)
+    await no_faults(project)
+    assert (await handle.result()).status is SendStatus.SENT
+    counts = await project.counts()
+    assert (counts["templates_written"], counts["campaigns"], counts["messages"]) == (1, 1, 1)
+
+
+async def test_a_key_that_is_revoked_and_replaced_in_mid_flight(the_stage: Stage, project: Project) -> None:
+    await settled(project, email="first@example.com")
+    path = f"/_sandbox/projects/{project.project_id}/keys/server"
+    replaced = (await the_stage.sandbox_http.post(path)).raise_for_status().json()
+    handle = await start(project)
+    await asyncio.sleep(3)
+    assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING  # waits, and says why
+    async with the_stage.store.read() as tx:
+        row = await tx.connectors.get(project.workspace_id)
+    assert row is not None
+    await install(
+        the_stage.store,
+        the_stage.client,
+        the_stage.settings.task_queue,
+        project.workspace_id,
+        row.settings,
+        SecretStr(replaced["keys"]["server"]),
+    )
+    assert (await handle.result()).status is SendStatus.SENT
+    assert (await project.counts())["messages"] == 2
+
+
+async def test_a_revoked_key_fails_sends_at_once_where_the_connector_says_so(the_stage: Stage) -> None:
+    project = await the_stage.new_project(settings={"on_key_refused": "fail"})
+    await settled(project, email="first@example.com")
+    await the_stage.sandbox_http.post(f"/_sandbox/projects/{project.project_id}/keys/server")
+    handle = await start(project)
+    with pytest.raises(Exception, match="Workflow execution failed") as failed:
+        await handle.result()
+    assert "api_key_invalid" in str(failed.value.__cause__)
+
+
+async def test_a_database_that_is_locked_for_a_while(the_stage: Stage, project: Project) -> None:
+    await settled(project, email="first@example.com")
+    path = the_stage.settings.database_url.partition("///")[2]
+
+    def hold() -> None:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        time.sleep(12)  # longer than a transaction waits for the lock
+        connection.execute("ROLLBACK")
+        connection.close()
+
+    held = asyncio.create_task(asyncio.to_thread(hold))
+    handles = [await start(project, email=f"person{number}@example.com") for number in range(5)]
+    await held
+    results = await asyncio.gather(*(handle.result() for handle in handles))
+    assert {result.status for result in results} == {SendStatus.SENT}
+    assert (await project.counts())["messages"] == 6
+
+
+async def test_a_worker_that_is_told_to_stop_lets_a_target_finish(tmp_path: Path) -> None:
+    async with stage(tmp_path) as built:
+        project = await built.new_project()
+        await settled(project, email="first@example.com")
+        await project.fault("/api/email/target", "slow", seconds=3)
+        request = project.request()
+        await start_send(built.client, built.settings.task_queue, request)
+        while (await project.counts())["requests"].get("POST /api/email/target", 0) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    with sqlite3.connect(tmp_path / "connector.db") as database:  # the stage and its workers are gone
+        ends = database.execute('SELECT "end" FROM attempt WHERE send_id = ?', [request.send_id]).fetchall()
+    database.close()
+    assert ends == [(TAKEN,)]
+
+
+class SkewedClock(SystemClock):
+    """A clock that is wrong by some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def now(self) -> float:
+        return super().now() + self._seconds
+
+
+@pytest.fixture(scope="module", params=[-240, 240], ids=["Iterable is behind", "Iterable is ahead"])
+async def skewed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stage]:
+    settings = SandboxSettings(clock=SkewedClock(request.param))
+    async with stage(tmp_path_factory.mktemp("skewed"), settings) as built:
+        yield built
+
+
+@pytest.mark.parametrize("kind", ["error_after", "error_before"])
+async def test_lost_answers_are_found_out_although_the_clocks_differ(skewed: Stage, kind: str) -> None:
+    project = await skewed.new_project(settings={"confirm_within_seconds": 2})
+    await project.deliver(drop=1.0)
+    await settled(project, email="first@example.com")
+    await project.fault("/api/email/target", kind, count=1)
+    handle = await start(project)
+    assert (await handle.result()).status is SendStatus.UNCONFIRMED
+    assert (await project.counts())["messages"] == 2
