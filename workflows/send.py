@@ -80,8 +80,8 @@ class SendWorkflow:
     """fingerprint → (upsert → campaign) → (profile) → target → events."""
 
     @workflow.init
-    def __init__(self, received: Received[SendRequest] | None = None, *more: Any) -> None:
-        del received, more
+    def __init__(self, received: Received[SendRequest] | None = None) -> None:
+        del received
         self._prepared: PreparedSend | None = None
         self._shadow: Shadow | None = None
         self._accepted_at: datetime | None = None
@@ -94,10 +94,10 @@ class SendWorkflow:
         self._failure: ApplicationError | None = None
 
     @workflow.run
-    async def run(self, received: Received[SendRequest] | None = None, *more: Any) -> SendResult:
+    async def run(self, received: Received[SendRequest] | None = None) -> SendResult:
         """Sends, follows the message until it is settled, and says what became of it."""
         try:
-            self._result = await self._send(Received[SendRequest].of(None if more else received).take())
+            self._result = await self._send(Received[SendRequest].of(received).take())
         except ConnectorError as refusal:
             self._failure = failure(refusal.code, refusal.what)
         except ApplicationError as error:
