@@ -10,12 +10,14 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.backfill import BackfillActivities
 from activities.beating import HeartbeatInterceptor
 from activities.catalogs import Catalogs
 from activities.connectors import ClientFactory, InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
 from activities.outcome import OutcomeActivities
+from activities.push import PushActivities
 from activities.send import SendActivities
 from activities.shadow import ShadowActivities
 from activities.suppression_sync import SuppressionSyncActivities
@@ -27,8 +29,10 @@ from runtime.process import run, stop_signal
 from runtime.settings import Settings
 from runtime.temporal import add_search_attributes, connect, missing_search_attributes
 from store.store import Store
+from workflows.backfill import BackfillWorkflow
 from workflows.inbox import EventInboxWorkflow
 from workflows.install import InstallWorkflow
+from workflows.push import EventPushWorkflow
 from workflows.send import SendWorkflow
 from workflows.shadow import ShadowCampaignWorkflow
 from workflows.suppression import SuppressionSyncWorkflow
@@ -49,7 +53,9 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     sends = SendActivities(store, connectors)
     targets = TargetActivities(store, connectors)
     outcomes = OutcomeActivities(store, connectors)
-    inbox = InboxActivities(store, client, Catalogs(store, connectors))
+    inbox = InboxActivities(store, client, Catalogs(store, connectors), settings.task_queue)
+    backfill = BackfillActivities(store, connectors, client, settings.task_queue, settings.inbox_shards)
+    push = PushActivities(store, allow_private=settings.push_allow_private)
     install = InstallActivities(store, client_factory(settings))
     syncs = SuppressionSyncActivities(store, connectors)
     return [
@@ -62,6 +68,8 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 EventInboxWorkflow,
                 InstallWorkflow,
                 SuppressionSyncWorkflow,
+                BackfillWorkflow,
+                EventPushWorkflow,
             ],
             activities=[
                 sends.fingerprint_template,
@@ -73,6 +81,14 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 shadows.create_campaign,
                 shadows.activate_campaign,
                 inbox.drain_inbox,
+                backfill.schedule_backfill,
+                backfill.unschedule_backfill,
+                backfill.plan_backfill,
+                backfill.read_export,
+                backfill.finish_backfill,
+                backfill.look_for_events,
+                push.push_batch,
+                push.give_up_batch,
                 install.check_connector,
                 install.adopt_connector,
                 install.retire_connector,

@@ -1,24 +1,27 @@
 """Draining the inbox: events as they came become timelines, standings, suppressions, and news for the open runs."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.catalogs import Catalogs
 from activities.joining import join
+from activities.push import wake_push
 from activities.reading import kind_of, read
 from activities.suppressing import reports_of
 from contracts.channel import Catalog
 from contracts.event import Event, EventKind
 from contracts.inbox import DrainResult, InboxShard
 from contracts.names import EVENTS_SIGNAL, send_workflow_id
-from contracts.send import standing
 from iterable.webhook_event import UnreadableEvent, WebhookEvent, parse
 from store.events import Recorded
+from store.forgetting import BODY
 from store.inbox import Waiting
 from store.person import Person
 from store.store import Store, Transaction
@@ -28,54 +31,103 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _BATCH = 500
 """Events a transaction; keeps it short, so that the endpoint's writes do not wait for it."""
+_BATCH_BYTES = 4 * 1024 * 1024
+"""Bytes of bodies a transaction. An event has a few kilobytes; one may have as much as the endpoint takes (1 MiB)."""
 _SUBSCRIPTIONS = frozenset({EventKind.UNSUBSCRIBED, EventKind.RESUBSCRIBED})
-
-Readable = tuple[Waiting, WebhookEvent, EventKind]
-
 _SIGNALS_AT_ONCE = 20
 _SLACK = timedelta(days=1)
 """How much later than its windows say a run may end: timers wait while no worker runs."""
+_LOOKED_AT_AGAIN = 500
+"""Unmatched events that one drain looks at again."""
+_ATTEMPT_SLACK = timedelta(minutes=1)
+"""An attempt that began so much before an event was looked at may not have been visible yet."""
+_EVENTS_FAULT = (DataError, IntegrityError)
+"""What a database says of a value; all its other errors are about itself, and the drain is tried again."""
+_CANNOT_BE_TOLD = frozenset(
+    {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.FAILED_PRECONDITION}
+)
+"""The run has ended, or takes no more signals. Its timeline is in the store."""
+
+
+@dataclass(frozen=True)
+class _Readable:
+    """A waiting event, and what it says."""
+
+    waiting: Waiting
+    body: bytes
+    event: WebhookEvent
+    kind: EventKind
+
+
+@dataclass
+class _Tally:
+    drained: int = 0
+    joined: int = 0
+    set_aside: int = 0
 
 
 class InboxActivities:
     """What `EventInboxWorkflow` does to the world."""
 
-    def __init__(self, store: Store, temporal: Client, catalogs: Catalogs) -> None:
+    def __init__(self, store: Store, temporal: Client, catalogs: Catalogs, task_queue: str) -> None:
         self._store = store
         self._temporal = temporal
         self._catalogs = catalogs
+        self._task_queue = task_queue
 
     @activity.defn
     async def drain_inbox(self, shard: InboxShard) -> DrainResult:
         """Drains one batch and tells the open runs.
 
-        Safe to repeat: a batch is one transaction, an occurrence is kept once, and a run that is told twice recognises
-        the event. A worker that dies after the transaction leaves the events marked as not yet told.
+        Safe to repeat: an occurrence is kept once, and a run that is told twice recognises the event. A worker that
+        dies after a transaction leaves the events marked as not yet told. An event that cannot be drained is set aside
+        with the reason; it holds up none of the others.
         """
         with structlog.contextvars.bound_contextvars(workspace=shard.workspace_id, shard=shard.shard):
             async with self._store.read() as tx:
-                waiting = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH)
-            readable, problems = _sort(waiting)
-            catalog = await self._catalog(shard.workspace_id, readable)  # may ask Iterable: outside the transaction
-            async with self._store.begin() as tx:
-                for id_, problem in problems.items():
-                    await tx.inbox.set_aside(id_, problem)
-                    log.warning("inbox.set_aside", inbox_id=id_, problem=problem)
-                matched = await self._keep(tx, shard.workspace_id, readable, catalog)
-                await tx.inbox.remove([one.id for one, _, _ in readable])
-                if readable:
-                    await tx.connectors.first_webhook_came(shard.workspace_id)
+                waiting, more = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH, _BATCH_BYTES)
+            tally = _Tally()
+            if waiting:
+                await self._drain(shard.workspace_id, waiting, tally)
+            if not more:
+                await self._look_again(shard.workspace_id)
             await self._tell_runs(shard.workspace_id)
+            await self._tell_push(shard.workspace_id)
             return DrainResult(
-                drained=len(readable),
-                joined=matched,
-                unmatched=len(readable) - matched,
-                set_aside=len(problems),
-                more=len(waiting) >= _BATCH,
+                drained=tally.drained,
+                joined=tally.joined,
+                unmatched=tally.drained - tally.joined,
+                set_aside=tally.set_aside,
+                more=more,
             )
 
-    async def _catalog(self, workspace_id: str, readable: list[Readable]) -> Catalog:
-        changes = [event for _, event, kind in readable if kind in _SUBSCRIPTIONS]
+    async def _drain(self, workspace_id: str, waiting: list[Waiting], tally: _Tally) -> None:
+        """One transaction; where one of the events makes it fail, the two halves, each by itself."""
+        try:
+            readable, problems = _sort(waiting)
+            catalog = await self._catalog(workspace_id, readable)  # may ask Iterable: outside the transaction
+            async with self._store.begin() as tx:
+                joined = await self._drain_together(tx, workspace_id, readable, problems, catalog)
+        except Exception as error:
+            if isinstance(error, OSError) or (
+                isinstance(error, SQLAlchemyError) and not isinstance(error, _EVENTS_FAULT)
+            ):
+                raise
+            if len(waiting) == 1:
+                await self._set_aside(waiting[0], f"unexpected {type(error).__name__}")
+                tally.set_aside += 1
+                return
+            log.warning("inbox.batch_failed", events=len(waiting), error=type(error).__name__)
+            middle = len(waiting) // 2
+            await self._drain(workspace_id, waiting[:middle], tally)
+            await self._drain(workspace_id, waiting[middle:], tally)
+            return
+        tally.drained += len(readable)
+        tally.joined += joined
+        tally.set_aside += len(problems)
+
+    async def _catalog(self, workspace_id: str, readable: list[_Readable]) -> Catalog:
+        changes = [one.event for one in readable if one.kind in _SUBSCRIPTIONS]
         if not changes:
             return Catalog()
         channels = {id_ for event in changes for id_ in (*event.channel_ids, event.channel_id) if id_ is not None}
@@ -83,54 +135,89 @@ class InboxActivities:
             workspace_id, channels, {id_ for event in changes for id_ in event.message_type_ids}
         )
 
-    async def _keep(self, tx: Transaction, workspace_id: str, readable: list[Readable], catalog: Catalog) -> int:
-        reported = [event for _, event, _ in readable]
-        joined = await join(tx, workspace_id, reported, self._store.hasher)
+    async def _drain_together(
+        self,
+        tx: Transaction,
+        workspace_id: str,
+        readable: list[_Readable],
+        problems: dict[int, str],
+        catalog: Catalog,
+    ) -> int:
+        for id_, problem in problems.items():
+            await tx.inbox.set_aside(id_, problem)
+            log.warning("inbox.set_aside", inbox_id=id_, problem=problem)
+        joined = await self._keep(tx, workspace_id, readable, catalog)
+        await tx.inbox.remove([one.waiting.id for one in readable])
+        if any(not one.event.read_from for one in readable):
+            await tx.connectors.first_webhook_came(workspace_id)
+        return joined
+
+    async def _keep(self, tx: Transaction, workspace_id: str, readable: list[_Readable], catalog: Catalog) -> int:
+        if not readable:
+            return 0
+        await tx.feed.lock(workspace_id)
+        people = [Person.all_of(self._store.hasher, one.event.email, one.event.user_id) for one in readable]
+        hashes = sorted({person.recipient_hash for known_as in people for person in known_as})
+        forgotten = await tx.forgetting.are_forgotten(workspace_id, hashes)
+        pushed = await _pushed_moments(tx, workspace_id, readable, people)
         recorded: list[Recorded] = []
         reports: list[Report] = []
-        people = [Person.all_of(self._store.hasher, event.email, event.user_id) for event in reported]
-        pushed = await _pushed_moments(tx, workspace_id, readable, people)
-        for (one, event, kind), known_as, send_id in zip(readable, people, joined.sends, strict=True):
-            ours = read(event, kind, one.event_id)
-            recorded.append(
-                Recorded(
-                    event=ours,
-                    send_id=send_id,
-                    campaign_id=event.campaign_id,
-                    recipient_hash=known_as[0].recipient_hash if known_as else None,
-                    received_at=one.received_at,
-                    body=one.body,
-                )
-            )
-            told_at = max((pushed[p.recipient_hash] for p in known_as if p.recipient_hash in pushed), default=None)
-            reports += reports_of(known_as, event, ours, catalog, told_at)
+        for one, known_as in zip(readable, people, strict=True):
+            ours = read(one.event, one.kind, one.waiting.event_id)
+            if forgotten.isdisjoint(person.recipient_hash for person in known_as):
+                recorded.append(_recorded(ours, one, workspace_id, known_as, one.body))
+                told_at = max((pushed[p.recipient_hash] for p in known_as if p.recipient_hash in pushed), default=None)
+                reports += reports_of(known_as, one.event, ours, catalog, told_at)
+            else:  # somebody who asked to be forgotten: what happened is kept, to whom is not
+                recorded.append(_recorded(ours.model_copy(update={"url": None}), one, workspace_id, [], BODY))
         await tx.suppressions.record(workspace_id, reports)
         await tx.events.add(workspace_id, recorded)
-        await tx.sends.bind(workspace_id, joined.bound)
-        await tx.events.join(workspace_id, {message: send_id for send_id, message in joined.bound.items()})
-        touched = sorted({send_id for send_id in joined.sends if send_id})
-        events = await tx.events.of_sends(workspace_id, touched)
-        await tx.sends.set_standing(
-            workspace_id, [(send_id, *standing(events[send_id])) for send_id in touched if events.get(send_id)]
-        )
-        return sum(send_id is not None for send_id in joined.sends)
+        event_ids = sorted({one.event.event_id for one in recorded})
+        await join(tx, workspace_id, event_ids)
+        joined = {link.event_id for link in await tx.events.links(workspace_id, event_ids) if link.send_id}
+        return sum(one.event.event_id in joined for one in recorded)
+
+    async def _set_aside(self, one: Waiting, problem: str) -> None:
+        async with self._store.begin() as tx:
+            await tx.inbox.set_aside(one.id, problem)
+        log.warning("inbox.set_aside", inbox_id=one.id, problem=problem)
+
+    async def _look_again(self, workspace_id: str) -> None:
+        """Unmatched events for whose person and campaign an attempt has become known since."""
+        async with self._store.read() as tx:
+            event_ids = await tx.events.to_look_at(workspace_id, _LOOKED_AT_AGAIN, _ATTEMPT_SLACK)
+        if event_ids:
+            async with self._store.begin() as tx:
+                await tx.feed.lock(workspace_id)
+                await join(tx, workspace_id, event_ids)
 
     async def _tell_runs(self, workspace_id: str) -> None:
-        """Signals only runs that can still be open: one that has ended costs a call once, and is remembered."""
+        """Signals only runs that can still be open: one that has ended costs a call once, and is remembered. A signal
+        that failed for another reason holds up none of the others; it is tried again with the activity."""
         async with self._store.begin() as tx:
             await tx.events.forgo_signals(workspace_id, await self._followed_since(tx, workspace_id))
+        calls = asyncio.Semaphore(_SIGNALS_AT_ONCE)
         while True:
             async with self._store.read() as tx:
                 waiting = await tx.events.to_signal(workspace_id, _BATCH)
             if not waiting:
                 return
-            calls = asyncio.Semaphore(_SIGNALS_AT_ONCE)
-            ended = await asyncio.gather(
-                *(self._tell(calls, workspace_id, send_id, [e for _, e in some]) for send_id, some in waiting.items())
+            answers = await asyncio.gather(
+                *(self._tell(calls, workspace_id, send_id, [e for _, e in some]) for send_id, some in waiting.items()),
+                return_exceptions=True,
             )
+            told = [
+                cursor
+                for some, answer in zip(waiting.values(), answers, strict=True)
+                if not isinstance(answer, BaseException)
+                for cursor, _ in some
+            ]
             async with self._store.begin() as tx:
-                await tx.events.mark_signalled([cursor for events in waiting.values() for cursor, _ in events])
-                await tx.sends.run_ended(workspace_id, [send_id for send_id in ended if send_id is not None])
+                await tx.events.mark_signalled(workspace_id, told)
+                await tx.sends.run_ended(workspace_id, [answer for answer in answers if isinstance(answer, str)])
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
 
     async def _followed_since(self, tx: Transaction, workspace_id: str) -> datetime:
         """A send that Iterable took before this moment is followed by no run: its windows are over."""
@@ -141,6 +228,13 @@ class InboxActivities:
         )
         return datetime.now(UTC) - window - _SLACK
 
+    async def _tell_push(self, workspace_id: str) -> None:
+        """Wakes the push where the feed is ahead of it: also after a wake-up that got lost with its worker."""
+        async with self._store.read() as tx:
+            behind = await tx.pushes.is_behind(workspace_id)
+        if behind:
+            await wake_push(self._temporal, self._task_queue, workspace_id)
+
     async def _tell(self, calls: asyncio.Semaphore, workspace_id: str, send_id: str, events: list[Event]) -> str | None:
         """The send, where its run has ended: its timeline is in the store."""
         handle = self._temporal.get_workflow_handle(send_workflow_id(workspace_id, send_id))
@@ -148,17 +242,20 @@ class InboxActivities:
             try:
                 await handle.signal(EVENTS_SIGNAL, events)
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise  # tried again with the activity
+                if error.status not in _CANNOT_BE_TOLD:
+                    raise
                 return send_id
         return None
 
 
-def _sort(waiting: list[Waiting]) -> tuple[list[Readable], dict[int, str]]:
+def _sort(waiting: list[Waiting]) -> tuple[list[_Readable], dict[int, str]]:
     """Events that can be read, and what is wrong with the others (inbox id → problem)."""
-    readable: list[Readable] = []
+    readable: list[_Readable] = []
     problems: dict[int, str] = {}
     for one in waiting:
+        if one.body is None:
+            problems[one.id] = "the key that sealed it is not in the key ring"
+            continue
         try:
             event = parse(one.body)
         except UnreadableEvent as error:
@@ -168,18 +265,31 @@ def _sort(waiting: list[Waiting]) -> tuple[list[Readable], dict[int, str]]:
         if kind is None:
             problems[one.id] = f"unknown event {event.name}"
         else:
-            readable.append((one, event, kind))
+            readable.append(_Readable(one, one.body, event, kind))
     return readable, problems
 
 
+def _recorded(ours: Event, one: _Readable, workspace_id: str, known_as: list[Person], body: bytes) -> Recorded:
+    correlation = one.event.correlation
+    return Recorded(
+        event=ours,
+        named_send=correlation.get("send") if correlation.get("workspace") == workspace_id else None,
+        campaign_id=one.event.campaign_id,
+        recipient_hash=known_as[0].recipient_hash if known_as else None,
+        user_hash=known_as[1].recipient_hash if len(known_as) > 1 else None,
+        received_at=one.waiting.received_at,
+        body=body,
+    )
+
+
 async def _pushed_moments(
-    tx: Transaction, workspace_id: str, readable: list[Readable], people: list[list[Person]]
+    tx: Transaction, workspace_id: str, readable: list[_Readable], people: list[list[Person]]
 ) -> dict[str, datetime]:
     """When Iterable was last told of those whose subscriptions changed: their events may be the echo."""
     changed = {
         person.recipient_hash
-        for (_, _, kind), known_as in zip(readable, people, strict=True)
-        if kind in _SUBSCRIPTIONS
+        for one, known_as in zip(readable, people, strict=True)
+        if one.kind in _SUBSCRIPTIONS
         for person in known_as
     }
     return await tx.suppressions.pushed_moments(workspace_id, sorted(changed))

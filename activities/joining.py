@@ -1,91 +1,138 @@
 """Which send an event belongs to.
 
-In this order: the correlation data that we gave Iterable and that comes back on `emailSend`; Iterable's message id,
-once such an event has bound it to a send; campaign and recipient, where exactly one send of ours can be meant. What
-cannot be joined stays unmatched, and is joined as soon as its message id is bound.
+In this order: the correlation data that we gave Iterable and that comes back on `emailSend`; another event of the same
+message that has it; campaign, person and time, where exactly one send of ours can be meant (`activities/matching.py`).
+What cannot be joined stays unmatched, is shown as such, and is looked at again when something new is known.
+
+The last of the three is an inference, so it holds only until a name says otherwise. That makes the result depend on the
+set of events and attempts, not on the order in which they came.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
-from iterable.webhook_event import WebhookEvent
-from store.sends import SendRow
-from store.store import KeyedHasher, Transaction
-
-
-@dataclass
-class Joined:
-    """`sends` has one entry per event, None where it is unmatched; `bound` are the message ids that became known."""
-
-    sends: list[str | None]
-    bound: dict[str, str] = field(default_factory=dict[str, str])
-    """send id → message id"""
+from activities.matching import Message, Room, match
+from contracts.event import in_order
+from contracts.send import standing
+from store.events import Link, Move
+from store.sends import Standing
+from store.store import Transaction
 
 
-async def join(tx: Transaction, workspace_id: str, events: list[WebhookEvent], hasher: KeyedHasher) -> Joined:
-    """Joins a batch of events with two queries, and a third where events without any link are among them."""
-    claimed = [_correlated(event, workspace_id) for event in events]
-    by_id = await tx.sends.by_ids(workspace_id, sorted({send_id for send_id in claimed if send_id}))
-    messages = sorted({event.message_id for event in events if event.message_id})
-    known = await tx.sends.by_message_ids(workspace_id, messages)
-    send_of_message = {message: row.send_id for message, row in known.items()}
-    joined = Joined(sends=[None] * len(events))
-
-    for index, (event, send_id) in enumerate(zip(events, claimed, strict=True)):
-        if send_id is None or send_id not in by_id:
-            continue
-        joined.sends[index] = send_id
-        if event.message_id and by_id[send_id].message_id is None and send_id not in joined.bound:
-            joined.bound[send_id] = event.message_id
-            send_of_message.setdefault(event.message_id, send_id)
-
-    for index, event in enumerate(events):
-        if joined.sends[index] is None and event.message_id:
-            joined.sends[index] = send_of_message.get(event.message_id)
-
-    await _join_by_recipient(tx, workspace_id, events, hasher, joined, send_of_message)
-    return joined
+async def join(tx: Transaction, workspace_id: str, event_ids: Sequence[str]) -> None:
+    """Joins events that are kept, and whatever else they decide. The caller holds the lock of the workspace's feed."""
+    fresh = await tx.events.links(workspace_id, event_ids)
+    touched = await _join_by_name(tx, workspace_id, fresh)
+    touched |= await _join_by_person(tx, workspace_id, event_ids, touched)
+    await tx.events.looked_at(workspace_id, event_ids)
+    await _record_standings(tx, workspace_id, sorted(touched))
 
 
-async def _join_by_recipient(
-    tx: Transaction,
-    workspace_id: str,
-    events: list[WebhookEvent],
-    hasher: KeyedHasher,
-    joined: Joined,
-    send_of_message: dict[str, str],
-) -> None:
-    """The last resort: one campaign stands for one content, so a campaign and a recipient often name one send."""
-    lost = [i for i, e in enumerate(events) if joined.sends[i] is None and e.campaign_id is not None]
-    pairs = {
-        i: [(events[i].campaign_id or 0, h) for h in hasher.all_of(events[i].email, events[i].user_id)] for i in lost
-    }
-    wanted = sorted({pair for some in pairs.values() for pair in some})
-    if not wanted:
-        return
-    candidates: dict[tuple[int, str], list[SendRow]] = defaultdict(list)
-    for row in await tx.sends.by_recipients(workspace_id, wanted):
+async def _join_by_name(tx: Transaction, workspace_id: str, fresh: list[Link]) -> set[str]:
+    """Events that name their send, and all events of their messages. The sends that were touched."""
+    named = await tx.events.names(workspace_id, sorted({link.message_id for link in fresh if link.message_id}))
+    loose = {link.id: link for link in fresh if not link.firm}
+    if named:
+        loose |= {link.id: link for link in await tx.events.loose_of_messages(workspace_id, sorted(named))}
+    wanted = {send_id for names in named.values() for send_id in names}
+    wanted |= {link.named_send for link in loose.values() if link.named_send}
+    ours = await tx.sends.by_ids(workspace_id, sorted(wanted))
+    goals: list[tuple[Link, str]] = []
+    for link in loose.values():
+        names = {link.named_send} if link.named_send in ours else named.get(link.message_id or "", set())
+        known = sorted(name for name in names if name in ours)
+        if known:
+            goals.append((link, known[0]))  # one, but for a provider that mixes messages up: then always the same
+    return await _place(tx, workspace_id, goals, firm=True)
+
+
+async def _join_by_person(tx: Transaction, workspace_id: str, event_ids: Sequence[str], named: set[str]) -> set[str]:
+    """Events without a name. Judged anew is everything of the same campaigns and people that has none either: a fresh
+    event may tell which message is meant, a send that got its message leaves the others to other sends."""
+    fresh = await tx.events.links(workspace_id, event_ids)
+    pairs = {pair for link in fresh for pair in link.pairs}
+    for row in (await tx.sends.by_ids(workspace_id, sorted(named))).values():
         if row.campaign_id is not None:
-            candidates[row.campaign_id, row.recipient_hash].append(row)
-    for index in lost:
-        message_id = events[index].message_id
-        if message_id and message_id in send_of_message:  # bound by an event of this loop just before
-            joined.sends[index] = send_of_message[message_id]
-            continue
-        found = {
-            row.send_id: row for pair in pairs[index] for row in candidates[pair] if row.send_id not in joined.bound
-        }
-        if len(found) != 1:
-            continue
-        (send_id,) = found
-        joined.sends[index] = send_id
-        if message_id:
-            joined.bound[send_id] = message_id
-            send_of_message[message_id] = send_id
+            pairs.add((row.campaign_id, row.recipient_hash))
+    loose = await _loose_group(tx, workspace_id, [link for link in fresh if not link.firm], pairs)
+    if not loose:
+        return set()
+    rooms = await _rooms(tx, workspace_id, {pair for link in loose for pair in link.pairs})
+    found = match(_messages(loose), rooms)
+    return await _place(tx, workspace_id, [(link, found.get(link.key)) for link in loose], firm=False)
 
 
-def _correlated(event: WebhookEvent, workspace_id: str) -> str | None:
-    """The send that the event itself names, where it names this workspace too."""
-    if event.correlation.get("workspace") != workspace_id:
-        return None
-    return event.correlation.get("send")
+async def _loose_group(
+    tx: Transaction, workspace_id: str, start: list[Link], pairs: set[tuple[int, str]]
+) -> list[Link]:
+    """The events without a proven send that have to be judged together: by campaign and person, and by message."""
+    group = {link.id: link for link in start}
+    seen_pairs: set[tuple[int, str]] = set()
+    seen_messages: set[str] = set()
+    while True:
+        messages = {link.message_id for link in group.values() if link.message_id} - seen_messages
+        pairs = (pairs | {pair for link in group.values() for pair in link.pairs}) - seen_pairs
+        if not messages and not pairs:
+            return list(group.values())
+        seen_messages |= messages
+        seen_pairs |= pairs
+        more = await tx.events.loose_of_messages(workspace_id, sorted(messages))
+        more += await tx.events.loose_of_people(workspace_id, sorted(pairs))
+        group |= {link.id: link for link in more}
+        pairs = set()
+
+
+async def _rooms(tx: Transaction, workspace_id: str, pairs: set[tuple[int, str]]) -> list[Room]:
+    """Sends that may have caused messages, less those messages that are proven to be theirs."""
+    candidates = await tx.sends.candidates(workspace_id, sorted(pairs))
+    firm = await tx.events.count_firm_messages(workspace_id, sorted(one.send_id for one in candidates))
+    return [
+        Room(
+            one.send_id,
+            one.campaign_id,
+            one.recipient_hash,
+            one.began_at,
+            max(0, one.attempts - firm.get(one.send_id, 0)),
+        )
+        for one in candidates
+    ]
+
+
+def _messages(loose: Iterable[Link]) -> list[Message]:
+    by_key: dict[str, list[Link]] = defaultdict(list)
+    for link in loose:
+        by_key[link.key].append(link)
+    return [
+        Message(
+            key=key,
+            campaign_ids=frozenset(link.campaign_id for link in links if link.campaign_id is not None),
+            people=frozenset(one for link in links for one in link.hashes),
+            first_at=min(link.occurred_at for link in links),
+            takes_room=links[0].message_id is not None,
+        )
+        for key, links in by_key.items()
+    ]
+
+
+async def _place(
+    tx: Transaction, workspace_id: str, goals: Sequence[tuple[Link, str | None]], *, firm: bool
+) -> set[str]:
+    """Moves events to their sends: the sends that lost or got one. Only what moves is handed out again."""
+    moves = [Move(link.id, send_id, firm) for link, send_id in goals if link.send_id != send_id]
+    moves.sort(key=lambda move: move.id)
+    if moves:
+        await tx.events.place(workspace_id, moves, await tx.feed.take(workspace_id, len(moves)))
+    if firm:
+        await tx.events.confirm(workspace_id, [link.id for link, send_id in goals if link.send_id == send_id])
+    sends = {send_id for link, goal in goals if link.send_id != goal for send_id in (link.send_id, goal)}
+    return {send_id for send_id in sends if send_id is not None}
+
+
+async def _record_standings(tx: Transaction, workspace_id: str, send_ids: list[str]) -> None:
+    events = await tx.events.of_sends(workspace_id, send_ids)
+    standings: list[Standing] = []
+    for send_id in send_ids:
+        ordered = in_order(events.get(send_id, []))
+        message_id = next((event.message_id for event in ordered if event.message_id), None)
+        standings.append(Standing(send_id, *standing(ordered), message_id))
+    await tx.sends.set_standings(workspace_id, standings)

@@ -15,13 +15,14 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli import schemas
+from cli import events, schemas
 from cli.connection import connected, open_store
 from cli.demo import DemoBroken, demo, demo_logs
 from cli.development import StackInUse, development_stack, install_against_sandbox
 from cli.doctor import examine
+from cli.forget import forget
 from cli.install import InstallRefused, install
-from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, say, stop, table
+from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, say, skip_advice, stop, table
 from cli.sending import send_accepted
 from cli.suppressions import suppressions
 from contracts.connector import (
@@ -49,6 +50,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(suppressions, name="suppressions")
+
+app.add_typer(events.app, name="events")
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -264,7 +267,7 @@ def status(
                     table(f"{workspace}: {row.state}", ("setting in force", "value"), rows)
                     if row.reason:
                         say(escape(row.reason))
-                    say(f"events: {waiting} waiting, {unmatched} unmatched, {set_aside} set aside")
+                    say(f"events: {waiting} waiting, {unmatched} unmatched, {set_aside} set aside (`connector events`)")
                     return
                 sent = await tx.sends.get(workspace, send_id)
                 if sent is None:
@@ -303,6 +306,8 @@ def timeline(
                 else:
                     for moment, kind, reason in event_rows([entry.event for entry in entries]):
                         say(f"{moment}  {kind:<14}{reason}")
+                    for advice in skip_advice([entry.event for entry in entries]):
+                        say(advice)
                 seen = entries[-1].cursor if entries else seen
                 if not follow:
                     return
@@ -314,6 +319,32 @@ def timeline(
         run(do())
     except KeyboardInterrupt:
         return
+
+
+@app.command(name="forget")
+def forget_command(
+    workspace: Workspace,
+    address: Annotated[str | None, typer.Argument(help="The person's email address.")] = None,
+    user_id: Annotated[
+        str | None, typer.Option(help="The person's user id, in place of or beside the address.")
+    ] = None,
+) -> None:
+    """Erase a person from the database and never send to them again (GDPR).
+
+    Iterable has its own record: forget the person there too. Temporal's histories end with the namespace's retention.
+    """
+    if address is None and user_id is None:
+        stop(USAGE, "give an address, --user-id, or both")
+
+    async def do() -> None:
+        store = await open_store(Settings())
+        try:
+            done = await forget(store, workspace, email=address, user_id=user_id)
+        finally:
+            await store.close()
+        say(f"erased from {done.events} events and {done.sends} sends; {done.waiting} waiting events removed")
+
+    run(do())
 
 
 @app.command()
@@ -369,6 +400,8 @@ def _show_result(send_id: str, result: SendResult, *, as_json: bool) -> None:
         return
     rows = event_rows(result.events)
     table(f"{send_id} → {result.status} {result.reason or ''}", ("time (UTC)", "event", "reason or link"), rows)
+    for advice in skip_advice(result.events):
+        say(advice)
     say(f"template {result.template_id}, campaign {result.campaign_id}, fingerprint {result.fingerprint}")
 
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contracts.event import Event, in_order
+from contracts.event import Event, EventKind, in_order
+from contracts.skip import SKIP_ADVICE, skip_class
 
 OK = 0
 FAILED = 1
@@ -51,10 +52,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 def event_rows(events: Sequence[Event]) -> list[tuple[str, str, str]]:
     """(time, event, reason) in order of occurrence."""
-    return [
-        (f"{event.occurred_at:%H:%M:%S}", event.kind.value, escape(event.reason or event.url or ""))
-        for event in in_order(list(events))
-    ]
+    return [(f"{event.occurred_at:%H:%M:%S}", event.kind.value, _reason(event)) for event in in_order(list(events))]
+
+
+def _reason(event: Event) -> str:
+    if event.kind is EventKind.SKIPPED:
+        return escape(f"{event.reason or ''} ({skip_class(event.reason)})")
+    return escape(event.reason or event.url or "")
+
+
+def skip_advice(events: Sequence[Event]) -> list[str]:
+    """What to do about the skips among events, each advice once."""
+    skips = {skip_class(event.reason) for event in events if event.kind is EventKind.SKIPPED}
+    return [f"{kind}: {SKIP_ADVICE[kind]}" for kind in sorted(skips)]
 
 
 def masked(address: str) -> str:

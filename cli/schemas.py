@@ -8,6 +8,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from contracts.connector import ConnectorSettings, ConnectorStatus, InstallRequest
 from contracts.event import TimelinePage
+from contracts.push import PushedEvents
 from contracts.send import CancelAnswer, SendRequest, SendResult
 from contracts.suppression import SuppressionPage, SyncProgress, SyncRequest
 from contracts.template import Template
@@ -18,6 +19,7 @@ _TAKEN: tuple[type[BaseModel], ...] = (
     SendResult,
     CancelAnswer,
     TimelinePage,
+    PushedEvents,
     ConnectorStatus,
     SuppressionPage,
     SyncProgress,

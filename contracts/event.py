@@ -2,8 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 from contracts.model import Contract, SendId, Sha256, WorkspaceId
+from contracts.skip import SKIP_ADVICE, SkipClass, skip_class
 
 
 class EventKind(StrEnum):
@@ -37,16 +39,37 @@ class Event(Contract):
 
 
 class TimelineEntry(Contract):
-    """An event as GenieOS reads it by cursor. `cursor` grows with arrival, so a reader never misses a late event."""
+    """A joined event as GenieOS reads it by cursor.
+
+    Cursors are given in the order in which entries become visible, so a reader that goes on from the last one it saw
+    misses nothing and gets nothing twice. An event whose send turns out to be another one is given again under a new
+    cursor, which overrules the entry before; `send_id` is None where it turns out to be none of ours.
+    `skip_class` and `advice` go with skips.
+    """
 
     cursor: int
     workspace_id: WorkspaceId
     send_id: SendId | None
     event: Event
+    skip_class: SkipClass | None = None
+    advice: str | None = None
+
+    @classmethod
+    def of(cls, cursor: int, workspace_id: str, send_id: str | None, event: Event) -> Self:
+        """The entry of an event, with advice where it is a skip."""
+        kind = skip_class(event.reason) if event.kind is EventKind.SKIPPED else None
+        return cls(
+            cursor=cursor,
+            workspace_id=workspace_id,
+            send_id=send_id,
+            event=event,
+            skip_class=kind,
+            advice=None if kind is None else SKIP_ADVICE[kind],
+        )
 
 
 class TimelinePage(Contract):
-    """Entries after a cursor, oldest arrival first; `next_cursor` is what to ask with next."""
+    """Entries after a cursor, in order of cursors; `next_cursor` is what to ask with next."""
 
     entries: list[TimelineEntry]
     next_cursor: int

@@ -5,9 +5,12 @@ SHADOW_WORKFLOW = "ShadowCampaignWorkflow"
 INBOX_WORKFLOW = "EventInboxWorkflow"
 INSTALL_WORKFLOW = "InstallWorkflow"
 SUPPRESSION_WORKFLOW = "SuppressionSyncWorkflow"
+BACKFILL_WORKFLOW = "BackfillWorkflow"
+PUSH_WORKFLOW = "EventPushWorkflow"
 
 EVENTS_SIGNAL = "events"
 WAKE_SIGNAL = "wake"
+RETRY_SIGNAL = "retry"
 
 
 def connector_workflow_id(workspace_id: str) -> str:
@@ -33,3 +36,13 @@ def inbox_workflow_id(workspace_id: str, shard: int) -> str:
 def suppression_workflow_id(workspace_id: str, sync_id: str) -> str:
     """The run that brings Iterable up to date with our suppressions."""
     return f"iterable/{workspace_id}/suppressions/{sync_id}"
+
+
+def backfill_schedule_id(workspace_id: str) -> str:
+    """The schedule that reads what webhooks may have lost; its runs have this id and their time."""
+    return f"iterable/{workspace_id}/backfill"
+
+
+def push_workflow_id(workspace_id: str) -> str:
+    """The run that pushes a workspace's feed."""
+    return f"iterable/{workspace_id}/push"

@@ -8,16 +8,32 @@ every plausible place is looked at.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
-from iterable.dates import parse_event_time
+from iterable.dates import parse_event_time, query_text
 
 CORRELATION_KEY = "genieos"
+EMAIL_EVENTS = (
+    "emailSend",
+    "emailSendSkip",
+    "emailOpen",
+    "emailClick",
+    "hostedUnsubscribeClick",
+    "emailBounce",
+    "emailComplaint",
+    "emailSubscribe",
+    "emailUnSubscribe",
+)
+"""Everything that a system webhook reports of email, and an export too (help centre, Swagger 1.8). Sends first: they
+name the message that the others are about."""
 SEND_EVENTS = frozenset({"emailSend", "emailSendSkip"})
 """What becomes of a message that Iterable took: it goes out, or it is skipped."""
+ReadFrom = Literal["export", "events"]
+_READ_FROM = "readFrom"  # ours: no webhook has it
+_USUAL_TIME = len("2026-01-31 18:05:00 +00:00")
 _LONGEST_NAME = 100
 _OTHER_MEDIA = ("push", "sms", "inApp", "webPush", "inbox", "embedded", "whatsApp")
 
@@ -49,6 +65,8 @@ class WebhookEvent:
     message_type_ids: tuple[int, ...] = ()
     channel_id: int | None = None
     message_type_id: int | None = None
+    read_from: str | None = None
+    """Where we read it ourselves; None for a webhook."""
 
 
 def concerns_email(payload: dict[str, Any]) -> bool:
@@ -59,24 +77,32 @@ def concerns_email(payload: dict[str, Any]) -> bool:
 def occurrence_key(payload: dict[str, Any]) -> str:
     """Names the occurrence, so that a second report of it is recognised. Iterable gives events no id.
 
+    A webhook, an export line and an entry of `events/{email}` about one occurrence have the same key, although they do
+    not have the same fields. So only what all of them have goes into it: the event's name and second and, where there
+    is a message, its id and for a click the link (which has two names); without a message, the person (the address
+    where there is one, since not every report has the user id beside it) and the lists, channels or message types.
+
+    Two openings of one message in the same second are one occurrence by this; that is as fine as Iterable's time is.
     Needs no more than a few look-ups: it is called before the webhook is answered.
     """
     fields = _fields(payload)
-    parts = (
-        payload.get("eventName"),
-        fields.get("messageId"),
-        fields.get("createdAt"),
-        payload.get("email") or fields.get("email"),
-        payload.get("userId") or fields.get("userId"),
-        fields.get("campaignId"),
-        fields.get("url"),
-        fields.get("linkId"),
-        fields.get("unsubSource"),
-        fields.get("emailListIds"),
-        fields.get("channelIds"),
-        fields.get("messageTypeIds"),
-    )
+    message_id = fields.get("messageId")
+    parts: tuple[Any, ...] = (payload.get("eventName"), _second(fields.get("createdAt")))
+    if message_id:
+        parts += (message_id, fields.get("url") or fields.get("linkUrl"))
+    else:
+        email = payload.get("email") or fields.get("email")
+        person = email.lower() if isinstance(email, str) else payload.get("userId") or fields.get("userId")
+        parts += (None, person, fields.get("campaignId"))
+    parts += (_ids(fields, "emailListIds"), _ids(fields, "channelIds"), _ids(fields, "messageTypeIds"))
     return "\x1f".join("" if part is None else str(part) for part in parts)
+
+
+def as_webhook(name: str, entry: dict[str, Any], read_from: ReadFrom) -> dict[str, Any]:
+    """An entry of an export or of `events/{email}`, which are flat, in the form of a webhook's payload."""
+    fields = {key: value for key, value in entry.items() if key != "eventType"}
+    payload: dict[str, Any] = {"eventName": name, "dataFields": fields, _READ_FROM: read_from}
+    return payload | {key: fields[key] for key in ("email", "userId") if fields.get(key)}
 
 
 def parse(body: bytes) -> WebhookEvent:
@@ -108,7 +134,21 @@ def parse(body: bytes) -> WebhookEvent:
         message_type_ids=_numbers(fields.get("messageTypeIds")),
         channel_id=_number(fields.get("channelId")),
         message_type_id=_number(fields.get("messageTypeId")),
+        read_from=_text(payload.get(_READ_FROM)),
     )
+
+
+def people_of(body: bytes) -> list[tuple[str | None, str | None]]:
+    """(address, user id) of everybody whom a payload names, also one that is no readable event. Raises
+    `UnreadableEvent` where it is no JSON object."""
+    try:
+        payload: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise UnreadableEvent("not JSON") from None
+    if not isinstance(payload, dict):
+        raise UnreadableEvent("not a JSON object")
+    payload = cast("dict[str, Any]", payload)
+    return [(_text(holder.get("email")), _text(holder.get("userId"))) for holder in (payload, _fields(payload))]
 
 
 def _fields(payload: dict[str, Any]) -> dict[str, Any]:
@@ -124,6 +164,27 @@ def _occurred_at(fields: dict[str, Any]) -> datetime:
         return parse_event_time(created_at)
     except ValueError:
         raise UnreadableEvent("dataFields.createdAt is not a time") from None
+
+
+def _second(created_at: Any) -> Any:
+    """The moment in its usual form, so that other forms of it are recognised; what is no moment stays as it is."""
+    if not isinstance(created_at, str) or (len(created_at) == _USUAL_TIME and created_at.endswith(" +00:00")):
+        return created_at
+    try:
+        return query_text(parse_event_time(created_at))
+    except ValueError:
+        return created_at
+
+
+def _ids(fields: dict[str, Any], name: str) -> str:
+    """Ids in order: nothing says that every report has them in the same one. An export may have them as text."""
+    value = fields.get(name)
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value
+    return ",".join(sorted(str(one) for one in cast("list[Any]", value))) if isinstance(value, list) else ""
 
 
 def _correlation(payload: dict[str, Any], fields: dict[str, Any]) -> dict[str, str]:

@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     webhook_max_bytes: Annotated[int, Field(gt=0)] = 1_048_576
     inbox_shards: Annotated[int, Field(ge=1, le=64)] = 1
     """How many runs drain one workspace's events side by side."""
+    push_allow_private: bool = False
+    """Lets events be pushed to http URLs and to addresses inside of this network."""
     temporal_ui_url: str | None = None
     """Where people look at runs; links to it are printed."""
 

@@ -3,14 +3,25 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, false, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    bindparam,
+    false,
+    func,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
 
 from contracts.event import Event, EventKind, TimelineEntry
 from store.repository import IN_BATCH, SealingRepository
-from store.tables import event, send
+from store.tables import attempt, event, send, shadow
 
 _TO_SIGNAL = (event.c.signalled == false()) & event.c.send_id.is_not(None)
 """As the partial index has it: `IS false` would not use it on PostgreSQL."""
@@ -29,32 +40,98 @@ _TOLD = (
 
 @dataclass(frozen=True)
 class Recorded:
-    """An event with what it is joined by. `body` is the JSON as posted: kept, so that nothing is lost in our words."""
+    """An event with what it is joined by. `named_send` is the send that it names itself; `user_hash` is a second hash
+    of its person. `body` is the JSON as posted: kept, so that nothing is lost in our words."""
 
     event: Event
-    send_id: str | None
+    named_send: str | None
     campaign_id: int | None
     recipient_hash: str | None
+    user_hash: str | None
     received_at: datetime
     body: bytes
 
 
+@dataclass(frozen=True)
+class Link:
+    """What an event is joined by, and the send it is joined to now. `firm`: by a name, not by inference."""
+
+    id: int
+    event_id: str
+    message_id: str | None
+    named_send: str | None
+    campaign_id: int | None
+    hashes: tuple[str, ...]
+    occurred_at: datetime
+    send_id: str | None
+    firm: bool
+
+    @property
+    def key(self) -> str:
+        """Names the message; an event without a message id stands for itself."""
+        return self.message_id or f"event:{self.event_id}"
+
+    @property
+    def pairs(self) -> set[tuple[int, str]]:
+        """(campaign, person) for every hash of its person."""
+        return set() if self.campaign_id is None else {(self.campaign_id, one) for one in self.hashes}
+
+
+@dataclass(frozen=True)
+class Move:
+    """An event's place changes: to another send, or (None) to none."""
+
+    id: int
+    send_id: str | None
+    firm: bool
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """An event that belongs to no send of ours that we know of."""
+
+    kind: EventKind
+    occurred_at: datetime
+    received_at: datetime
+    campaign_id: int | None
+    message_id: str | None
+    named_send: str | None
+
+
+_LINK = (
+    event.c.id,
+    event.c.event_id,
+    event.c.message_id,
+    event.c.named_send,
+    event.c.campaign_id,
+    event.c.recipient_hash,
+    event.c.user_hash,
+    event.c.occurred_at,
+    event.c.send_id,
+    event.c.firm,
+)
+
+
 class Events(SealingRepository):
-    """Queries over drained events."""
+    """Queries over drained events. Whoever adds or places events holds the lock of the workspace's feed."""
 
     async def add(self, workspace_id: str, recorded: Sequence[Recorded]) -> None:
-        """Keeps events; an occurrence that is there already stays as it is."""
+        """Keeps events, not joined yet. An occurrence that is there already stays as it is, but for the name of its
+        send: where one report of it names the send and another does not, the name is kept, whichever came first."""
+        now = self._clock()
         values = [
             {
                 "workspace_id": workspace_id,
                 "event_id": one.event.event_id,
-                "send_id": one.send_id,
+                "named_send": one.named_send,
                 "kind": one.event.kind,
                 "occurred_at": one.event.occurred_at,
                 "received_at": one.received_at,
                 "message_id": one.event.message_id,
                 "campaign_id": one.campaign_id,
                 "recipient_hash": one.recipient_hash,
+                "user_hash": one.user_hash,
+                "looked_at": now,
                 "reason": one.event.reason,
                 "url": one.event.url,
                 "body": self._keyring.seal(one.body, f"event.body.{workspace_id}/{one.event.event_id}"),
@@ -62,20 +139,128 @@ class Events(SealingRepository):
             for one in recorded
         ]
         if values:
-            await self._connection.execute(self._upsert(event).on_conflict_do_nothing(), values)
-
-    async def join(self, workspace_id: str, send_of_message: dict[str, str]) -> None:
-        """Joins parked events of messages whose send has become known (message id → send id)."""
-        if send_of_message:
+            insert = self._upsert(event)
             await self._connection.execute(
-                update(event)
+                insert.on_conflict_do_update(
+                    index_elements=[event.c.workspace_id, event.c.event_id],
+                    set_={"named_send": insert.excluded.named_send},
+                    where=event.c.named_send.is_(None) & insert.excluded.named_send.is_not(None),
+                ),
+                values,
+            )
+
+    async def links(self, workspace_id: str, event_ids: Sequence[str]) -> list[Link]:
+        """Events by id."""
+        return await self._links(workspace_id, event.c.event_id, event_ids)
+
+    async def loose_of_messages(self, workspace_id: str, message_ids: Sequence[str]) -> list[Link]:
+        """Events of messages, as far as their send is not proven."""
+        return await self._links(workspace_id, event.c.message_id, message_ids, event.c.firm.is_(False))
+
+    async def loose_of_people(self, workspace_id: str, pairs: Sequence[tuple[int, str]]) -> list[Link]:
+        """Events of (campaign, person), as far as their send is not proven."""
+        found: dict[int, Link] = {}
+        for column in (event.c.recipient_hash, event.c.user_hash):
+            person = tuple_(event.c.campaign_id, column)
+            for link in await self._links(workspace_id, person, pairs, event.c.firm.is_(False)):
+                found[link.id] = link
+        return list(found.values())
+
+    async def names(self, workspace_id: str, message_ids: Sequence[str]) -> dict[str, set[str]]:
+        """Message id → the sends that its events name."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for start in range(0, len(message_ids), IN_BATCH):
+            rows = await self._connection.execute(
+                select(event.c.message_id, event.c.named_send)
                 .where(
                     event.c.workspace_id == workspace_id,
-                    event.c.message_id == bindparam("message"),
-                    event.c.send_id.is_(None),
+                    event.c.message_id.in_(message_ids[start : start + IN_BATCH]),
+                    event.c.named_send.is_not(None),
                 )
-                .values(send_id=bindparam("send")),
-                [{"message": message, "send": send} for message, send in send_of_message.items()],
+                .distinct()
+            )
+            for row in rows:
+                found[row.message_id].add(row.named_send)
+        return found
+
+    async def count_firm_messages(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, int]:
+        """How many messages are proven to be a send's; sends without one are absent."""
+        found: dict[str, int] = {}
+        for start in range(0, len(send_ids), IN_BATCH):
+            rows = await self._connection.execute(
+                select(event.c.send_id, func.count(event.c.message_id.distinct()).label("messages"))
+                .where(
+                    event.c.workspace_id == workspace_id,
+                    event.c.send_id.in_(send_ids[start : start + IN_BATCH]),
+                    event.c.firm.is_(True),
+                )
+                .group_by(event.c.send_id)
+            )
+            found |= {row.send_id: row.messages for row in rows}
+        return found
+
+    async def place(self, workspace_id: str, moves: Sequence[Move], cursors: Sequence[int]) -> None:
+        """Joins events to sends, each under its new cursor; their runs are to be told."""
+        if moves:
+            await self._connection.execute(
+                update(event)
+                .where(event.c.workspace_id == workspace_id, event.c.id == bindparam("row"))
+                .values(
+                    send_id=bindparam("to_send"), firm=bindparam("is_firm"), cursor=bindparam("at"), signalled=False
+                ),
+                [
+                    {"row": move.id, "to_send": move.send_id, "is_firm": move.firm, "at": cursor}
+                    for move, cursor in zip(moves, cursors, strict=True)
+                ],
+            )
+
+    async def confirm(self, workspace_id: str, ids: Sequence[int]) -> None:
+        """What was inferred is proven now; nothing else about these events changes."""
+        for start in range(0, len(ids), IN_BATCH):
+            await self._connection.execute(
+                update(event)
+                .where(event.c.workspace_id == workspace_id, event.c.id.in_(ids[start : start + IN_BATCH]))
+                .values(firm=True)
+            )
+
+    async def to_look_at(self, workspace_id: str, limit: int, slack: timedelta) -> list[str]:
+        """Ids of unmatched events for whose campaign and person an attempt began since a send was last looked for.
+
+        Only events of our own campaigns are gone through: a project's webhooks report every campaign of the project.
+        """
+        newer = (
+            select(send.c.send_id)
+            .join(attempt, (attempt.c.workspace_id == send.c.workspace_id) & (attempt.c.send_id == send.c.send_id))
+            .where(
+                send.c.workspace_id == workspace_id,
+                send.c.campaign_id == event.c.campaign_id,
+                or_(send.c.recipient_hash == event.c.recipient_hash, send.c.recipient_hash == event.c.user_hash),
+                type_coerce(attempt.c.started_at, BigInteger)
+                > type_coerce(event.c.looked_at, BigInteger) - int(slack.total_seconds() * 1_000_000),
+            )
+        )
+        ours = select(shadow.c.campaign_id).where(shadow.c.workspace_id == workspace_id)
+        rows = await self._connection.scalars(
+            select(event.c.event_id)
+            .where(
+                event.c.workspace_id == workspace_id,
+                event.c.firm.is_(False),
+                event.c.send_id.is_(None),
+                event.c.campaign_id.in_(ours),
+                newer.exists(),
+            )
+            .order_by(event.c.looked_at)
+            .limit(limit)
+        )
+        return list(rows)
+
+    async def looked_at(self, workspace_id: str, event_ids: Sequence[str]) -> None:
+        """A send was looked for just now."""
+        for start in range(0, len(event_ids), IN_BATCH):
+            await self._connection.execute(
+                update(event)
+                .where(event.c.workspace_id == workspace_id, event.c.event_id.in_(event_ids[start : start + IN_BATCH]))
+                .values(looked_at=self._clock())
             )
 
     async def of_sends(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, list[Event]]:
@@ -85,10 +270,22 @@ class Events(SealingRepository):
             rows = await self._connection.execute(
                 select(*_TOLD)
                 .where(event.c.workspace_id == workspace_id, event.c.send_id.in_(send_ids[start : start + IN_BATCH]))
-                .order_by(event.c.cursor)
+                .order_by(event.c.id)
             )
             for row in rows:
                 found[row.send_id].append(_event(row))
+        return found
+
+    async def known(self, workspace_id: str, event_ids: Sequence[str]) -> dict[str, bool]:
+        """Those of the occurrences that are kept already, and whether each names its send."""
+        found: dict[str, bool] = {}
+        for start in range(0, len(event_ids), IN_BATCH):
+            rows = await self._connection.execute(
+                select(event.c.event_id, event.c.named_send).where(
+                    event.c.workspace_id == workspace_id, event.c.event_id.in_(event_ids[start : start + IN_BATCH])
+                )
+            )
+            found |= {row.event_id: row.named_send is not None for row in rows}
         return found
 
     async def known_messages(self, workspace_id: str, message_ids: Sequence[str]) -> set[str]:
@@ -109,20 +306,17 @@ class Events(SealingRepository):
         return found
 
     async def page(self, workspace_id: str, after: int, limit: int, send_id: str | None = None) -> list[TimelineEntry]:
-        """Events that arrived after a cursor; those of one send, or all of the workspace (unmatched ones too)."""
+        """Joined events whose cursor is after the given one; those of one send, or all of the workspace."""
         query = select(*_TOLD).where(event.c.workspace_id == workspace_id, event.c.cursor > after)
         if send_id is not None:
             query = query.where(event.c.send_id == send_id)
         rows = await self._connection.execute(query.order_by(event.c.cursor).limit(limit))
-        return [
-            TimelineEntry(cursor=row.cursor, workspace_id=workspace_id, send_id=row.send_id, event=_event(row))
-            for row in rows
-        ]
+        return [TimelineEntry.of(row.cursor, workspace_id, row.send_id, _event(row)) for row in rows]
 
     async def to_signal(self, workspace_id: str, limit: int) -> dict[str, list[tuple[int, Event]]]:
         """Joined events that their runs have not been told of yet, by send, with their cursors."""
         rows = await self._connection.execute(
-            select(*_TOLD).where(event.c.workspace_id == workspace_id, _TO_SIGNAL).order_by(event.c.cursor).limit(limit)
+            select(*_TOLD).where(event.c.workspace_id == workspace_id, _TO_SIGNAL).order_by(event.c.id).limit(limit)
         )
         found: dict[str, list[tuple[int, Event]]] = defaultdict(list)
         for row in rows:
@@ -145,21 +339,64 @@ class Events(SealingRepository):
             update(event).where(event.c.workspace_id == workspace_id, _TO_SIGNAL, over).values(signalled=True)
         )
 
-    async def mark_signalled(self, cursors: Sequence[int]) -> None:
-        """Their runs know, or have ended."""
+    async def mark_signalled(self, workspace_id: str, cursors: Sequence[int]) -> None:
+        """Their runs know, or have ended. An event that was moved meanwhile has another cursor and stays to be told."""
         for start in range(0, len(cursors), IN_BATCH):
             await self._connection.execute(
-                update(event).where(event.c.cursor.in_(cursors[start : start + IN_BATCH])).values(signalled=True)
+                update(event)
+                .where(event.c.workspace_id == workspace_id, event.c.cursor.in_(cursors[start : start + IN_BATCH]))
+                .values(signalled=True)
             )
 
-    async def count_unmatched(self, workspace_id: str) -> int:
-        """Events that belong to no send of ours that we know of."""
-        return (
-            await self._connection.scalar(
-                select(func.count()).where(event.c.workspace_id == workspace_id, event.c.send_id.is_(None))
-            )
-            or 0
+    async def unmatched(self, workspace_id: str, limit: int) -> list[Unmatched]:
+        """Events that belong to no send of ours that we know of, newest arrival first."""
+        rows = await self._connection.execute(
+            select(event).where(_is_unmatched(workspace_id)).order_by(event.c.id.desc()).limit(limit)
         )
+        return [
+            Unmatched(
+                kind=EventKind(row.kind),
+                occurred_at=row.occurred_at,
+                received_at=row.received_at,
+                campaign_id=row.campaign_id,
+                message_id=row.message_id,
+                named_send=row.named_send,
+            )
+            for row in rows
+        ]
+
+    async def count_unmatched(self, workspace_id: str) -> int:
+        """How many there are."""
+        return await self._connection.scalar(select(func.count()).where(_is_unmatched(workspace_id))) or 0
+
+    async def _links(
+        self, workspace_id: str, column: Any, values: Sequence[Any], *conditions: ColumnElement[bool]
+    ) -> list[Link]:
+        found: list[Link] = []
+        for start in range(0, len(values), IN_BATCH):
+            query = select(*_LINK).where(
+                event.c.workspace_id == workspace_id, column.in_(values[start : start + IN_BATCH]), *conditions
+            )
+            found.extend(_link(row) for row in await self._connection.execute(query))
+        return found
+
+
+def _is_unmatched(workspace_id: str) -> ColumnElement[bool]:
+    return (event.c.workspace_id == workspace_id) & event.c.send_id.is_(None)
+
+
+def _link(row: Any) -> Link:
+    return Link(
+        id=row.id,
+        event_id=row.event_id,
+        message_id=row.message_id,
+        named_send=row.named_send,
+        campaign_id=row.campaign_id,
+        hashes=tuple(one for one in (row.recipient_hash, row.user_hash) if one is not None),
+        occurred_at=row.occurred_at,
+        send_id=row.send_id,
+        firm=row.firm,
+    )
 
 
 def _event(row: Any) -> Event:

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 
 from store.arrival import Arrival
+from store.keyring import KeyringError
 from store.packets import Packets
 from store.repository import IN_BATCH, SealingRepository
 from store.tables import inbox
@@ -20,11 +21,20 @@ __all__ = ["Arrival", "Inbox", "Waiting"]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One event that waits to be drained."""
+    """One event that waits to be drained. `body` is None where it does not open: its key is gone from the ring."""
 
     id: int
     event_id: str
-    body: bytes
+    body: bytes | None
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One event that was set aside, and why. `reason` names parts and errors, never values."""
+
+    id: int
+    reason: str
     received_at: datetime
 
 
@@ -50,25 +60,54 @@ class Inbox(SealingRepository):
         if values:
             await self._connection.execute(self._upsert(inbox).on_conflict_do_nothing(), values)
 
-    async def batch(self, workspace_id: str, shard: int, limit: int) -> list[Waiting]:
-        """The oldest waiting events of a shard: single ones first, then whole packets until there are `limit` events,
-        so a batch may be larger by a packet. Fewer than `limit` are all there are."""
-        rows = await self._connection.execute(
-            select(inbox.c.id, inbox.c.event_id, inbox.c.body, inbox.c.received_at)
+    async def batch(
+        self, workspace_id: str, shard: int, most_events: int, most_bytes: int
+    ) -> tuple[list[Waiting], bool]:
+        """The oldest waiting events of a shard, and whether more may wait behind them: single ones first, then whole
+        packets, so that a batch may be larger by a packet.
+
+        Ends before it has more than `most_bytes` of single bodies; one that alone is larger still comes, by itself.
+        """
+        single, more = await self._singles(workspace_id, shard, most_events, most_bytes)
+        if more or len(single) >= most_events:
+            return single, True
+        packed = await self._packets.batch(workspace_id, shard, most_events - len(single))
+        found = single + [Waiting(-id_, a.event_id, a.body, a.received_at) for id_, a in packed]
+        return found, len(found) >= most_events
+
+    async def _singles(
+        self, workspace_id: str, shard: int, most_events: int, most_bytes: int
+    ) -> tuple[list[Waiting], bool]:
+        sizes = await self._connection.execute(
+            select(inbox.c.id, func.length(inbox.c.body).label("size"))
             .where(inbox.c.workspace_id == workspace_id, inbox.c.shard == shard, inbox.c.problem.is_(None))
             .order_by(inbox.c.id)
-            .limit(limit)
+            .limit(most_events + 1)
         )
-        single = [
-            Waiting(
-                row.id, row.event_id, self._keyring.open(row.body, _place(workspace_id, row.event_id)), row.received_at
+        ids: list[int] = []
+        total, more = 0, False
+        for row in sizes:
+            total += row.size
+            if ids and (total > most_bytes or len(ids) == most_events):
+                more = True
+                break
+            ids.append(row.id)
+        if not ids:
+            return [], False
+        rows = await self._connection.execute(
+            select(inbox.c.id, inbox.c.event_id, inbox.c.body, inbox.c.received_at)
+            .where(
+                inbox.c.workspace_id == workspace_id,
+                inbox.c.shard == shard,
+                inbox.c.problem.is_(None),
+                inbox.c.id.between(ids[0], ids[-1]),
             )
+            .order_by(inbox.c.id)
+        )
+        return [
+            Waiting(row.id, row.event_id, self._opened(workspace_id, row.event_id, row.body), row.received_at)
             for row in rows
-        ]
-        if len(single) == limit:
-            return single
-        packed = await self._packets.batch(workspace_id, shard, limit - len(single))
-        return single + [Waiting(-id_, a.event_id, a.body, a.received_at) for id_, a in packed]
+        ], more
 
     async def remove(self, ids: Sequence[int]) -> None:
         """Drained."""
@@ -96,6 +135,25 @@ class Inbox(SealingRepository):
         """Gives every waiting event of a workspace a row of its own, for whoever must look at each of them."""
         await self.add(await self._packets.take_all(workspace_id))
 
+    async def problems(self, workspace_id: str, limit: int) -> list[Problem]:
+        """Events that were set aside, oldest first."""
+        rows = await self._connection.execute(
+            select(inbox.c.id, inbox.c.problem, inbox.c.received_at)
+            .where(inbox.c.workspace_id == workspace_id, inbox.c.problem.is_not(None))
+            .order_by(inbox.c.id)
+            .limit(limit)
+        )
+        return [Problem(row.id, row.problem, row.received_at) for row in rows]
+
+    async def replay(self, workspace_id: str, id_: int | None) -> list[int]:
+        """Puts an event that was set aside, or all of them, back in line: the shards that have work now."""
+        wanted = (inbox.c.workspace_id == workspace_id) & inbox.c.problem.is_not(None)
+        if id_ is not None:
+            wanted &= inbox.c.id == id_
+        return list(
+            await self._connection.scalars(update(inbox).where(wanted).values(problem=None).returning(inbox.c.shard))
+        )
+
     async def shards_waiting(self) -> list[tuple[str, int]]:
         """(workspace, shard) of everything that waits."""
         rows = await self._connection.execute(
@@ -113,6 +171,12 @@ class Inbox(SealingRepository):
             )
         ).one()
         return row[0] + await self._packets.count(workspace_id), row[1]
+
+    def _opened(self, workspace_id: str, event_id: str, sealed: bytes) -> bytes | None:
+        try:
+            return self._keyring.open(sealed, _place(workspace_id, event_id))
+        except KeyringError:
+            return None
 
 
 def _place(workspace_id: str, event_id: str) -> str:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, select, tuple_, type_coerce, update
 
 from contracts.event import Event, in_order
 from contracts.send import SendResult, SendStatus
 from contracts.shadow import Shadow
 from store.repository import IN_BATCH, Repository
-from store.tables import attempt, send
+from store.tables import Moment, attempt, send
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,27 @@ class Claim:
     fingerprint: str
     template_ref: str
     recipient_hash: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a send's events say of it. `message_id` is that of the first of them: a repeated send has several."""
+
+    send_id: str
+    status: SendStatus
+    reason: str | None
+    message_id: str | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A send that may have caused messages: as many as it had attempts that may have been taken, from `began_at` on."""
+
+    send_id: str
+    campaign_id: int
+    recipient_hash: str
+    began_at: datetime
+    attempts: int
 
 
 @dataclass(frozen=True)
@@ -111,47 +132,53 @@ class Sends(Repository):
         """Sends by id; unknown ids are absent."""
         return {row.send_id: row for row in await self._among(workspace_id, send.c.send_id, send_ids)}
 
-    async def by_message_ids(self, workspace_id: str, message_ids: Sequence[str]) -> dict[str, SendRow]:
-        """Sends by Iterable's message id; unknown ids are absent."""
-        found = await self._among(workspace_id, send.c.message_id, message_ids)
-        return {row.message_id: row for row in found if row.message_id is not None}
-
-    async def by_recipients(self, workspace_id: str, pairs: Sequence[tuple[int, str]]) -> list[SendRow]:
-        """Sends of (campaign, recipient hash) whose message id is not known yet."""
-        found: list[SendRow] = []
+    async def candidates(self, workspace_id: str, pairs: Sequence[tuple[int, str]]) -> list[Candidate]:
+        """Sends of (campaign, recipient hash) that may have caused messages, with when and how many."""
+        may_have = attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN)
+        found: list[Candidate] = []
         for start in range(0, len(pairs), IN_BATCH):
             rows = await self._connection.execute(
-                select(send).where(
-                    send.c.workspace_id == workspace_id,
-                    send.c.message_id.is_(None),
-                    tuple_(send.c.campaign_id, send.c.recipient_hash).in_(pairs[start : start + IN_BATCH]),
+                select(
+                    send.c.send_id,
+                    send.c.campaign_id,
+                    send.c.recipient_hash,
+                    type_coerce(func.min(attempt.c.started_at), Moment).label("began_at"),
+                    func.count().label("attempts"),
                 )
-            )
-            found.extend(_send(row) for row in rows)
-        return found
-
-    async def bind(self, workspace_id: str, message_of_send: dict[str, str]) -> None:
-        """Binds Iterable's message ids to sends (send id → message id); the first binding stays."""
-        if message_of_send:
-            await self._connection.execute(
-                update(send)
+                .select_from(send.join(attempt))
                 .where(
                     send.c.workspace_id == workspace_id,
-                    send.c.send_id == bindparam("send"),
-                    send.c.message_id.is_(None),
+                    tuple_(send.c.campaign_id, send.c.recipient_hash).in_(pairs[start : start + IN_BATCH]),
+                    may_have,
                 )
-                .values(message_id=bindparam("message")),
-                [{"send": send_id, "message": message} for send_id, message in message_of_send.items()],
+                .group_by(send.c.send_id, send.c.campaign_id, send.c.recipient_hash)
             )
+            found.extend(
+                Candidate(row.send_id, row.campaign_id, row.recipient_hash, row.began_at, row.attempts) for row in rows
+            )
+        return found
 
-    async def set_standing(self, workspace_id: str, standings: Sequence[tuple[str, SendStatus, str | None]]) -> None:
-        """Records what events say of sends: (send id, status, reason)."""
+    async def set_standings(self, workspace_id: str, standings: Sequence[Standing]) -> None:
+        """Records what events say of sends."""
         if standings:
             await self._connection.execute(
                 update(send)
                 .where(send.c.workspace_id == workspace_id, send.c.send_id == bindparam("send"))
-                .values(status=bindparam("now_status"), reason=bindparam("now_reason"), changed_at=self._clock()),
-                [{"send": s, "now_status": status, "now_reason": reason} for s, status, reason in standings],
+                .values(
+                    status=bindparam("now_status"),
+                    reason=bindparam("now_reason"),
+                    message_id=bindparam("now_message"),
+                    changed_at=self._clock(),
+                ),
+                [
+                    {
+                        "send": one.send_id,
+                        "now_status": one.status,
+                        "now_reason": one.reason,
+                        "now_message": one.message_id,
+                    }
+                    for one in standings
+                ],
             )
 
     async def close(self, workspace_id: str, send_id: str, status: SendStatus, reason: str | None) -> None:

@@ -16,11 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from store.arrival import Arrival
+from store.backfills import Backfills
 from store.connectors import Connectors
 from store.events import Events
+from store.feed import Feed
+from store.forgetting import Forgetting
 from store.inbox import Inbox
 from store.keyring import KeyedHasher, Keyring
 from store.pace import Paces
+from store.pushes import Pushes
 from store.secrets import Secrets
 from store.sends import Sends
 from store.shadows import Shadows
@@ -50,6 +54,10 @@ class Transaction:
         self.sends = Sends(connection, clock)
         self.inbox = Inbox(connection, keyring, clock)
         self.events = Events(connection, keyring, clock)
+        self.feed = Feed(connection, clock)
+        self.backfills = Backfills(connection, clock)
+        self.pushes = Pushes(connection, keyring, clock)
+        self.forgetting = Forgetting(connection, keyring, clock)
         self.paces = Paces(connection, clock)
         self.suppressions = Suppressions(connection, keyring, clock)
 

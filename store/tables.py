@@ -167,6 +167,7 @@ packet = Table(
 )
 
 # Events one by one, until they are drained. `problem` is set on those that could not be read: kept, never dropped.
+_WAITING = text("problem IS NULL")
 inbox = Table(
     "inbox",
     metadata,
@@ -178,24 +179,33 @@ inbox = Table(
     Column("received_at", Moment, nullable=False),
     Column("problem", Text),
     UniqueConstraint("workspace_id", "event_id"),
-    Index(None, "workspace_id", "shard", "id"),
+    Index("ix_inbox_waiting", "workspace_id", "shard", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
 )
 
 _TO_SIGNAL = text("signalled = false AND send_id IS NOT NULL")
+_LOOSE = text("firm = false")
 
+# `named_send` is the send that the event itself names; `firm` says that its send is proven by a name, its own or that
+# of another event of the message, and not only inferred. `cursor` is its place in the workspace's feed: null until it
+# has been joined. `looked_at` is when a send was last looked for.
 event = Table(
     "event",
     metadata,
-    Column("cursor", Counter, primary_key=True, autoincrement=True),
+    Column("id", Counter, primary_key=True, autoincrement=True),
     Column("workspace_id", String(64), nullable=False),
     Column("event_id", String(64), nullable=False),
     Column("send_id", String(128)),
+    Column("named_send", String(128)),
+    Column("firm", Boolean, nullable=False, server_default=false()),
+    Column("cursor", BigInteger),
     Column("kind", String(16), nullable=False),
     Column("occurred_at", Moment, nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("message_id", String(64)),
     Column("campaign_id", BigInteger),
     Column("recipient_hash", String(64)),
+    Column("user_hash", String(64)),  # where the person is known by an address and a user id
+    Column("looked_at", Moment, nullable=False),
     Column("reason", Text),
     Column("url", Text),
     Column("body", LargeBinary, nullable=False),
@@ -203,8 +213,58 @@ event = Table(
     UniqueConstraint("workspace_id", "event_id"),
     Index(None, "workspace_id", "send_id"),
     Index(None, "workspace_id", "message_id"),
-    Index(None, "workspace_id", "cursor"),
-    Index("ix_event_to_signal", "workspace_id", "cursor", sqlite_where=_TO_SIGNAL, postgresql_where=_TO_SIGNAL),
+    Index(None, "workspace_id", "cursor", unique=True),
+    Index("ix_event_to_signal", "workspace_id", "id", sqlite_where=_TO_SIGNAL, postgresql_where=_TO_SIGNAL),
+    Index(
+        "ix_event_loose",
+        "workspace_id",
+        "campaign_id",
+        "recipient_hash",
+        sqlite_where=_LOOSE,
+        postgresql_where=_LOOSE,
+    ),
+    Index(
+        "ix_event_loose_user", "workspace_id", "campaign_id", "user_hash", sqlite_where=_LOOSE, postgresql_where=_LOOSE
+    ),
+)
+
+# The last cursor that a workspace's feed has handed out. Its row lock puts the workspace's drains in a row.
+feed = Table(
+    "feed",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("last", BigInteger, nullable=False),
+)
+
+# How far Iterable's export has been read.
+backfill = Table(
+    "backfill",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("until", Moment, nullable=False),
+)
+
+# Where signed batches of the feed go. `cursor` is the last one that was delivered or given up.
+push = Table(
+    "push",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("cursor", BigInteger, nullable=False),
+    Column("disabled", Text),  # why it was switched off; null while it is on
+    Column("changed_at", Moment, nullable=False),
+)
+
+# Batches that could not be delivered: cursors from `first` (inclusive) to `last` (inclusive).
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("given_up_at", Moment, nullable=False),
 )
 
 pace = Table(

@@ -52,6 +52,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def postgres_url(postgres_server: Postgres | NoPostgres) -> str:
+    """An empty, migrated database on PostgreSQL, where one can be started."""
+    if isinstance(postgres_server, NoPostgres):
+        pytest.skip(f"no PostgreSQL: {postgres_server}")
+    return postgres_server.create(f"t{uuid.uuid4().hex}", _MIGRATED)
+
+
+@pytest.fixture
 async def store(database_url: str, keyring: Keyring) -> AsyncGenerator[Store]:
     """An empty store on a real database: every test that uses it runs on both engines."""
     await migrate(database_url)

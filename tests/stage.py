@@ -208,6 +208,7 @@ async def stage(folder: Path, sandbox: SandboxSettings | None = None) -> AsyncGe
             admin_token=SecretStr("admin-token"),
             iterable_us_url=f"{sandbox_url}/us",
             iterable_eu_url=f"{sandbox_url}/eu",
+            push_allow_private=True,
         )
         await migrate(settings.database_url)
         store = await Store.open(settings.database_url, keyring)

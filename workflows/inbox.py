@@ -18,6 +18,9 @@ SWEEP_EVERY = timedelta(minutes=1)
 IDLE_SWEEPS = 10
 """A run without work ends after so many sweeps; the next event's wake-up starts a new one."""
 
+MOST_DRAINS = 300
+"""A drain leaves about ten events in the history, wake-ups among them; a run of some 3,000 replays quickly."""
+
 
 @workflow.defn(name="EventInboxWorkflow")
 class EventInboxWorkflow:
@@ -31,7 +34,7 @@ class EventInboxWorkflow:
     @workflow.run
     async def run(self, shard: InboxShard) -> None:
         """Drains for as long as events come; continues as new before its history grows."""
-        idle = 0
+        idle = drains = 0
         while self._awake or idle < IDLE_SWEEPS:
             self._awake = False
             result = await workflow.execute_activity_method(
@@ -43,7 +46,8 @@ class EventInboxWorkflow:
             )
             idle = 0 if result.drained or result.set_aside else idle + 1
             self._awake = self._awake or result.more
-            if workflow.info().is_continue_as_new_suggested():
+            drains += 1
+            if drains >= MOST_DRAINS or workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(shard)
             await self._sleep()
 

@@ -8,6 +8,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.backfill import BackfillActivities
     from activities.install import InstallActivities
     from contracts.connector import CheckRequest, ConnectorSettings, ConnectorState, ConnectorStatus, InstallRequest
     from workflows.failures import failure_of
@@ -68,6 +69,12 @@ class InstallWorkflow:
                 start_to_close_timeout=CALL_TIMEOUT,
                 retry_policy=RETRY,
             )
+            await workflow.execute_activity_method(
+                BackfillActivities.unschedule_backfill,
+                self._workspace_id,
+                start_to_close_timeout=CALL_TIMEOUT,
+                retry_policy=RETRY,
+            )
             self._change(ConnectorState.UNINSTALLED)
         return self.status()
 
@@ -94,6 +101,12 @@ class InstallWorkflow:
             )
             state = await workflow.execute_activity_method(
                 InstallActivities.adopt_connector, request, start_to_close_timeout=CALL_TIMEOUT, retry_policy=RETRY
+            )
+            await workflow.execute_activity_method(
+                BackfillActivities.schedule_backfill,
+                self._workspace_id,
+                start_to_close_timeout=CALL_TIMEOUT,
+                retry_policy=RETRY,
             )
             self._settings = settings
             self._change(state)

@@ -11,6 +11,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activities.backfill import BackfillActivities
     from activities.outcome import OutcomeActivities
     from activities.send import SendActivities
     from activities.shadow import ShadowActivities
@@ -42,6 +43,10 @@ PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=t
 OWN_TIMEOUT = timedelta(seconds=30)
 CALL_TIMEOUT = timedelta(seconds=60)
 """One call to Iterable; longer than the client's own timeouts together, so that the client's verdict comes first."""
+LOOK_UP_PATIENCE = timedelta(minutes=10)
+"""How long an unconfirmed send tries to ask Iterable for its events. The hourly back-fill finds them later as well."""
+INBOX_PATIENCE = timedelta(minutes=1)
+"""What the inbox may take to join events that were found and tell the run."""
 SHADOW_TIMEOUT = timedelta(hours=25)
 """Longer than the run that makes the shadow may take."""
 HEARTBEAT = timedelta(seconds=15)
@@ -300,6 +305,8 @@ class SendWorkflow:
         settle_for = timedelta(seconds=prepared.pace.settle_for_seconds)
         with contextlib.suppress(asyncio.CancelledError):  # Iterable has it; a cancelled run only stops following
             await self._until(lambda: self._status() is not SendStatus.ACCEPTED, confirm_within)
+            if self._status() is SendStatus.ACCEPTED and await self._look_for_events(request):
+                await self._until(lambda: self._status() is not SendStatus.ACCEPTED, INBOX_PATIENCE)
             if self._status() is not SendStatus.ACCEPTED:
                 await self._until(lambda: self._status() in _SETTLED, settle_for)
         return await self._conclude(request)
@@ -310,6 +317,27 @@ class SendWorkflow:
             return await self._end(request, SendStatus.UNCONFIRMED, "no_event_came")
         self._show(request, status, "nothing, this run is over; later events reach the timeline all the same")
         return self._snapshot(status, reason)
+
+    async def _look_for_events(self, request: SendRequest) -> bool:
+        """Webhooks are not guaranteed: asks Iterable once before the message counts as unconfirmed. Whether there are
+        events that will come through the inbox; no, where Iterable could not be asked in time."""
+        self._show(request, SendStatus.ACCEPTED, "asks Iterable for events, since none came")
+        try:
+            found = await workflow.execute_activity_method(
+                BackfillActivities.look_for_events,
+                FindOutcomeRequest(
+                    workspace_id=request.workspace_id, send_id=request.send_id, recipient=request.recipient
+                ),
+                start_to_close_timeout=CALL_TIMEOUT,
+                heartbeat_timeout=HEARTBEAT,
+                schedule_to_close_timeout=LOOK_UP_PATIENCE,
+                retry_policy=PROVIDER,
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from None
+            return False
+        return found > 0
 
     async def _end(self, request: SendRequest, status: SendStatus, reason: str | None) -> SendResult:
         """Ends in a way that no other activity has recorded."""

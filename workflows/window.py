@@ -7,9 +7,10 @@ from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from contracts.attributes import SEARCH_ATTRIBUTES
-    from contracts.event import Event, in_order
+    from contracts.event import Event, EventKind, in_order
     from contracts.send import SendRequest, SendStatus
     from contracts.shadow import Shadow, ShadowRequest
+    from contracts.skip import skip_class
     from contracts.suppression import SyncProgress
     from contracts.target import PreparedSend
 
@@ -50,8 +51,14 @@ def show_send(
 def _table(events: list[Event]) -> list[str]:
     if not events:
         return []
-    rows = [f"| {_time(event.occurred_at)} | {event.kind} | {event.reason or ''} |" for event in in_order(events)]
+    rows = [f"| {_time(event.occurred_at)} | {event.kind} | {_reason(event)} |" for event in in_order(events)]
     return ["\n".join(["| time (UTC) | event | reason |", "|---|---|---|", *rows])]
+
+
+def _reason(event: Event) -> str:
+    if event.kind is EventKind.SKIPPED:
+        return f"{event.reason or ''} ({skip_class(event.reason)})"
+    return event.reason or ""
 
 
 def _time(moment: datetime) -> str:

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from activities import outcome
 from activities.connectors import InForce, InstalledConnectors
+from activities.joining import join
 from activities.outcome import OutcomeActivities
 from activities.target import known_outcome
 from contracts.channel import Catalog
@@ -148,9 +149,9 @@ async def report(store: Store, iterable: Iterable, send_id: str) -> None:
             message_id=message,
         )
         async with store.begin() as tx:
-            recorded = Recorded(event, send_id, CAMPAIGN, None, datetime.now(UTC), b"{}")
-            await tx.events.add("acme", [recorded])
-            await tx.sends.bind("acme", {send_id: message})
+            await tx.feed.lock("acme")
+            await tx.events.add("acme", [Recorded(event, send_id, CAMPAIGN, None, None, datetime.now(UTC), b"{}")])
+            await join(tx, "acme", [event.event_id])
 
 
 async def look(store: Store, iterable: Iterable, client: IterableClient, send_id: str) -> None:

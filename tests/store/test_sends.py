@@ -5,7 +5,7 @@ from sqlalchemy.exc import IntegrityError
 
 from contracts.send import SendStatus
 from contracts.shadow import Shadow
-from store.sends import Claim
+from store.sends import Claim, Standing
 from store.store import Store
 
 SHADOW = Shadow(template_id=1, campaign_id=2)
@@ -33,19 +33,11 @@ async def test_an_attempt_number_can_begin_only_once(store: Store) -> None:
 async def test_a_close_does_not_overrule_what_an_event_has_told(store: Store) -> None:
     async with store.begin() as tx:
         await tx.sends.claim(claim())
-        await tx.sends.set_standing("acme", [("s1", SendStatus.SENT, None)])
+        await tx.sends.set_standings("acme", [Standing("s1", SendStatus.SENT, None, "m1")])
         await tx.sends.close("acme", "s1", SendStatus.UNCONFIRMED, "no_event_came")
         row = await tx.sends.get("acme", "s1")
     assert row is not None
     assert row.status is SendStatus.SENT
-
-
-async def test_the_first_binding_of_a_message_id_stays(store: Store) -> None:
-    async with store.begin() as tx:
-        await tx.sends.claim(claim())
-        await tx.sends.bind("acme", {"s1": "m1"})
-        await tx.sends.bind("acme", {"s1": "m2"})
-        assert set(await tx.sends.by_message_ids("acme", ["m1", "m2"])) == {"m1"}
 
 
 async def test_a_transaction_that_raises_leaves_nothing(store: Store) -> None:

@@ -1,0 +1,227 @@
+"""`connector events …`: what happened to events after they came in."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.markup import escape
+
+from activities.push import wake_push
+from activities.receivers import ReceiverRefused, check_receiver
+from activities.signing import new_secret
+from activities.waking import wake_inboxes
+from cli.connection import connected, open_store
+from cli.output import FAILED, NOT_FOUND, USAGE, give, say, stop, table
+from contracts.backfill import BackfillRequest, BackfillResult
+from contracts.names import BACKFILL_WORKFLOW, RETRY_SIGNAL, backfill_schedule_id
+from contracts.received import refusal_of
+from iterable.webhook_event import EMAIL_EVENTS
+from runtime.process import run
+from runtime.settings import Settings
+
+app = typer.Typer(help="Look after events: problems, unmatched ones, back-fill, push.", no_args_is_help=True)
+
+Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
+
+
+@app.command(name="list-problems")
+def list_problems(workspace: Workspace, *, limit: Limit = 100, as_json: Json = False) -> None:
+    """Show events that could not be read, and why. They are kept; `events replay` tries them again."""
+
+    async def do() -> None:
+        store = await open_store(Settings())
+        try:
+            async with store.read() as tx:
+                found = await tx.inbox.problems(workspace, limit)
+        finally:
+            await store.close()
+        if as_json:
+            give([{"id": one.id, "reason": one.reason, "received_at": one.received_at} for one in found])
+            return
+        rows = [(str(one.id), _moment(one.received_at), escape(one.reason)) for one in found]
+        table(f"{workspace}: events set aside", ("id", "received (UTC)", "reason"), rows)
+
+    run(do())
+
+
+@app.command()
+def replay(
+    workspace: Workspace,
+    id_: Annotated[int | None, typer.Option("--id", help="One event, by its id in list-problems.")] = None,
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+) -> None:
+    """Put events that were set aside back in line, after what was wrong has been put right."""
+    if (id_ is None) != all_:
+        stop(USAGE, "give either --id or --all")
+
+    async def do() -> None:
+        async with connected() as c:
+            async with c.store.begin() as tx:
+                shards = await tx.inbox.replay(workspace, id_)
+            if not shards:
+                stop(NOT_FOUND, "no such event is set aside")
+            await wake_inboxes(c.temporal, c.settings.task_queue, workspace, shards)
+        say(f"{len(shards)} back in line")
+
+    run(do())
+
+
+@app.command()
+def unmatched(workspace: Workspace, *, limit: Limit = 100, as_json: Json = False) -> None:
+    """Show events that belong to no send of ours that we know of, newest first.
+
+    Most are of other campaigns of the same Iterable project. One of a campaign of ours is joined as soon as only one
+    send can be meant.
+    """
+
+    async def do() -> None:
+        store = await open_store(Settings())
+        try:
+            async with store.read() as tx:
+                found = await tx.events.unmatched(workspace, limit)
+                count = await tx.events.count_unmatched(workspace)
+        finally:
+            await store.close()
+        if as_json:
+            give([one.__dict__ for one in found])
+            return
+        rows = [
+            (
+                _moment(one.occurred_at),
+                one.kind.value,
+                str(one.campaign_id or ""),
+                escape(one.message_id or ""),
+                escape(one.named_send or ""),
+            )
+            for one in found
+        ]
+        table(f"{workspace}: {count} unmatched", ("time (UTC)", "event", "campaign", "message", "names the send"), rows)
+
+    run(do())
+
+
+@app.command()
+def backfill(
+    workspace: Workspace,
+    since: Annotated[datetime, typer.Option("--from", help="Start (UTC), inclusive.")],
+    until: Annotated[datetime | None, typer.Option("--to", help="End (UTC), exclusive; now if left out.")] = None,
+    event: Annotated[
+        list[str] | None, typer.Option(help="A kind in Iterable's words (emailSend); all if none.")
+    ] = None,
+    *,
+    wait: Annotated[bool, typer.Option(help="Wait for the end: about 3 minutes for each day and all kinds.")] = True,
+) -> None:
+    """Read from Iterable's export what webhooks may have lost. It also happens by itself, every hour."""
+    unknown = sorted(set(event or []) - set(EMAIL_EVENTS))
+    if unknown:
+        stop(USAGE, f"unknown events: {', '.join(unknown)}; there are {', '.join(EMAIL_EVENTS)}")
+    try:
+        request = BackfillRequest(
+            workspace_id=workspace,
+            since=since.replace(tzinfo=UTC),
+            until=datetime.now(UTC) if until is None else until.replace(tzinfo=UTC),
+            event_names=event or [],
+        )
+    except ValidationError as error:
+        stop(USAGE, f"{refusal_of(error)}")
+
+    async def do() -> None:
+        async with connected() as c:
+            handle = await c.temporal.start_workflow(
+                BACKFILL_WORKFLOW,
+                request,
+                id=f"{backfill_schedule_id(workspace)}/{uuid.uuid4().hex[:8]}",
+                task_queue=c.settings.task_queue,
+                result_type=BackfillResult,
+            )
+            if not wait:
+                say(f"reading: {handle.id}")
+                return
+            result: BackfillResult = await handle.result()
+        say(f"{result.read} read, {result.found} of them new")
+
+    run(do())
+
+
+@app.command(name="push-to")
+def push_to(
+    workspace: Workspace,
+    url: Annotated[str, typer.Argument(help="An https URL that takes signed batches.")],
+    *,
+    everything: Annotated[bool, typer.Option(help="Begin with the oldest event, not with the next.")] = False,
+) -> None:
+    """Push joined events to a URL, signed as Standard Webhooks says. Prints the secret this once.
+
+    For a URL that is set again the secret is a new one, and the push goes on where it was.
+    """
+
+    async def do() -> None:
+        async with connected() as c:
+            try:
+                await check_receiver(url, allow_private=c.settings.push_allow_private)
+            except ReceiverRefused as error:
+                stop(FAILED, f"{error}. CONNECTOR_PUSH_ALLOW_PRIVATE=true lets private addresses and http pass")
+            secret = new_secret()
+            async with c.store.begin() as tx:
+                if await tx.connectors.get(workspace) is None:
+                    stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
+                start = 0 if everything else await tx.feed.last(workspace)
+                await tx.pushes.set_receiver(workspace, url, secret, start)
+            await wake_push(c.temporal, c.settings.task_queue, workspace, RETRY_SIGNAL)
+        say(f"secret  {secret.get_secret_value()}   (shown this once)")
+
+    run(do())
+
+
+@app.command(name="push-status")
+def push_status(workspace: Workspace, *, as_json: Json = False) -> None:
+    """Show where the push stands, and which batches were given up."""
+
+    async def do() -> None:
+        store = await open_store(Settings())
+        try:
+            async with store.read() as tx:
+                receiver = await tx.pushes.get(workspace)
+                last = await tx.feed.last(workspace)
+                given_up = await tx.pushes.dead_letters(workspace)
+        finally:
+            await store.close()
+        if receiver is None:
+            stop(NOT_FOUND, f"events of {workspace!r} are not pushed: see `connector events push-to`")
+        if as_json:
+            found = {"url": receiver.url, "cursor": receiver.cursor, "last": last, "disabled": receiver.disabled}
+            give({**found, "given_up": [one.__dict__ for one in given_up]})
+            return
+        say(f"{escape(receiver.url)}: {receiver.disabled or 'on'}, at {receiver.cursor} of {last}")
+        rows = [(f"{one.first}–{one.last}", _moment(one.given_up_at), one.problem) for one in given_up]
+        table("given up", ("cursors", "at (UTC)", "problem"), rows)
+
+    run(do())
+
+
+@app.command(name="push-replay")
+def push_replay(
+    workspace: Workspace,
+    after: Annotated[int, typer.Option("--from", min=0, help="Send again what came after this cursor.")],
+) -> None:
+    """Push again from a cursor on; also switches a push on that was switched off."""
+
+    async def do() -> None:
+        async with connected() as c:
+            async with c.store.begin() as tx:
+                known = await tx.pushes.rewind(workspace, after)
+            if not known:
+                stop(NOT_FOUND, f"events of {workspace!r} are not pushed: see `connector events push-to`")
+            await wake_push(c.temporal, c.settings.task_queue, workspace, RETRY_SIGNAL)
+        say(f"pushing again what came after {after}")
+
+    run(do())
+
+
+def _moment(value: datetime) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,115 @@
+"""Forgetting a person: what the store keeps of somebody who asked to be forgotten."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import or_, select, update
+
+from contracts.suppression import Cause
+from store.keyring import KeyringError
+from store.repository import IN_BATCH, SealingRepository
+from store.tables import event, inbox, send, suppression
+
+BODY = orjson.dumps({"forgotten": True})
+"""What stands in place of an event's body."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """How many rows were changed."""
+
+    events: int
+    waiting: int
+    sends: int
+
+
+class Forgetting(SealingRepository):
+    """Queries that erase. The event's kind, time and campaign stay: they say nothing about a person any more."""
+
+    async def hashes_beside(self, workspace_id: str, hashes: Sequence[str]) -> set[str]:
+        """Other hashes that events give to the same person: the user id beside an address, and the other way round."""
+        rows = await self._connection.execute(
+            select(event.c.recipient_hash, event.c.user_hash)
+            .where(
+                event.c.workspace_id == workspace_id,
+                or_(event.c.recipient_hash.in_(hashes), event.c.user_hash.in_(hashes)),
+            )
+            .distinct()
+        )
+        return {one for row in rows for one in (row.recipient_hash, row.user_hash) if one is not None}
+
+    async def are_forgotten(self, workspace_id: str, hashes: Sequence[str]) -> set[str]:
+        """Those of the hashes that belong to people who were forgotten."""
+        found: set[str] = set()
+        for start in range(0, len(hashes), IN_BATCH):
+            found |= set(
+                await self._connection.scalars(
+                    select(suppression.c.recipient_hash).where(
+                        suppression.c.workspace_id == workspace_id,
+                        suppression.c.cause == Cause.FORGOTTEN.value,
+                        suppression.c.recipient_hash.in_(hashes[start : start + IN_BATCH]),
+                    )
+                )
+            )
+        return found
+
+    async def forget(
+        self,
+        workspace_id: str,
+        hashes: Sequence[str],
+        concerns: Callable[[bytes], bool],
+        pseudonym: Callable[[str], str],
+    ) -> Forgotten:
+        """Erases bodies and hashes of a person.
+
+        Waiting events carry no hash outside of their sealed bodies, so every one of the workspace is opened:
+        `concerns` says of a body whether it is the person's. `pseudonym` gives the stand-in for the recipient of a
+        send: nothing else has it, so the ledger keeps its row and loses the person.
+        """
+        events = await self._forget_events(workspace_id, hashes)
+        waiting = await self._forget_waiting(workspace_id, concerns)
+        sends = list(
+            await self._connection.scalars(
+                select(send.c.send_id).where(send.c.workspace_id == workspace_id, send.c.recipient_hash.in_(hashes))
+            )
+        )
+        for send_id in sends:
+            await self._connection.execute(
+                update(send)
+                .where(send.c.workspace_id == workspace_id, send.c.send_id == send_id)
+                .values(recipient_hash=pseudonym(send_id))
+            )
+        return Forgotten(events, waiting, len(sends))
+
+    async def _forget_events(self, workspace_id: str, hashes: Sequence[str]) -> int:
+        mine = (event.c.workspace_id == workspace_id) & or_(
+            event.c.recipient_hash.in_(hashes), event.c.user_hash.in_(hashes)
+        )
+        rows = (await self._connection.execute(select(event.c.id, event.c.event_id).where(mine))).all()
+        for row in rows:
+            changes: dict[str, Any] = {
+                "recipient_hash": None,
+                "user_hash": None,
+                "url": None,
+                "body": self._keyring.seal(BODY, f"event.body.{workspace_id}/{row.event_id}"),
+            }
+            await self._connection.execute(update(event).where(event.c.id == row.id).values(changes))
+        return len(rows)
+
+    async def _forget_waiting(self, workspace_id: str, concerns: Callable[[bytes], bool]) -> int:
+        rows = await self._connection.execute(
+            select(inbox.c.id, inbox.c.event_id, inbox.c.body).where(inbox.c.workspace_id == workspace_id)
+        )
+        mine: list[int] = []
+        for row in rows:
+            try:
+                body = self._keyring.open(row.body, f"inbox.body.{workspace_id}/{row.event_id}")
+            except KeyringError:
+                continue  # nobody can read it
+            if concerns(body):
+                mine.append(row.id)
+        for start in range(0, len(mine), IN_BATCH):
+            await self._connection.execute(inbox.delete().where(inbox.c.id.in_(mine[start : start + IN_BATCH])))
+        return len(mine)

@@ -1,0 +1,341 @@
+"""Timelines depend on what happened, not on how it was reported."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from temporalio.testing import ActivityEnvironment
+
+from activities.catalogs import Catalogs
+from activities.connectors import InstalledConnectors
+from activities.inbox import InboxActivities
+from contracts.event import EventKind, in_order
+from contracts.inbox import DrainResult, InboxShard
+from contracts.shadow import Shadow
+from iterable.webhook_event import occurrence_key
+from runtime.settings import Settings
+from store.inbox import Arrival
+from store.keyring import Keyring
+from store.migrate import migrate
+from store.sends import TAKEN, UNKNOWN, Claim
+from store.store import Store
+from worker import client_factory
+
+START = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
+CAMPAIGN = 7
+KINDS = ("emailSend", "emailOpen", "emailClick", "emailBounce", "emailSendSkip", "emailUnSubscribe")
+
+
+def _no_catalogs(store: Store) -> Catalogs:
+    return Catalogs(store, InstalledConnectors(store, client_factory(Settings())))
+
+
+class _Nobody:
+    """Stands in for Temporal: no run is open."""
+
+    def get_workflow_handle(self, workflow_id: str) -> "_Nobody":
+        del workflow_id
+        return self
+
+    async def signal(self, name: str, events: object) -> None:
+        del name, events
+
+
+def raw(
+    name: str,
+    at: int,
+    message: str | None,
+    *,
+    send: str | None = None,
+    email: str = "ann@example.com",
+    campaign: int | None = CAMPAIGN,
+    **fields: Any,
+) -> dict[str, Any]:
+    """A webhook's payload, `at` seconds after the start."""
+    known = {"email": email, "createdAt": f"{START + timedelta(seconds=at):%Y-%m-%d %H:%M:%S} +00:00", **fields}
+    if message is not None:
+        known["messageId"] = message
+    if campaign is not None:
+        known["campaignId"] = campaign
+    if send is not None:
+        known["transactionalData"] = {"genieos": {"workspace": "acme", "send": send}}
+    return {"email": email, "eventName": name, "dataFields": known}
+
+
+@dataclass
+class Ledger:
+    """A workspace with sends in it. `moment` is the store's clock."""
+
+    store: Store
+    moment: datetime = START
+    workspace: str = "acme"
+
+    async def sent(self, send_id: str, at: int, email: str = "ann@example.com", ends: Sequence[str] = (TAKEN,)) -> None:
+        """A send whose attempts began `at` seconds after the start."""
+        self.moment = START + timedelta(seconds=at)
+        self.store._clock = lambda: self.moment
+        person = self.store.hasher.of_email(email)
+        async with self.store.begin() as tx:
+            await tx.shadows.save_ready(self.workspace, "f" * 64, Shadow(template_id=1, campaign_id=CAMPAIGN))
+            await tx.sends.claim(Claim(self.workspace, send_id, "r", "transactional", "f" * 64, "t" * 64, person))
+            for number, end in enumerate(ends, 1):
+                await tx.sends.begin_attempt(
+                    self.workspace, send_id, number, Shadow(template_id=1, campaign_id=CAMPAIGN)
+                )
+                await tx.sends.end_attempt(self.workspace, send_id, number, end)
+            await tx.sends.accept(self.workspace, send_id, self.moment)
+
+    def named(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """The payload with this workspace in its correlation."""
+        fields = payload["dataFields"]
+        if "transactionalData" not in fields:
+            return payload
+        data = {"genieos": {**fields["transactionalData"]["genieos"], "workspace": self.workspace}}
+        return {**payload, "dataFields": {**fields, "transactionalData": data}}
+
+    async def drain(self, *payloads: dict[str, Any]) -> DrainResult:
+        """Posts events, and drains what waits."""
+        arrivals = [
+            Arrival(
+                self.workspace, 0, self.store.hasher.of_occurrence(occurrence_key(one)), orjson.dumps(one), self.moment
+            )
+            for one in payloads
+        ]
+        async with self.store.begin() as tx:
+            await tx.inbox.add(arrivals)
+        inbox = InboxActivities(self.store, _Nobody(), _no_catalogs(self.store), "iterable")  # pyright: ignore[reportArgumentType]
+        return await ActivityEnvironment().run(inbox.drain_inbox, InboxShard(workspace_id=self.workspace))
+
+    async def told(self, *send_ids: str) -> dict[str, Any]:
+        """All that is visible of sends: timeline, standing and message id; and how many events are unmatched."""
+        async with self.store.read() as tx:
+            events = await tx.events.of_sends(self.workspace, send_ids)
+            rows = await tx.sends.by_ids(self.workspace, send_ids)
+            unmatched = await tx.events.count_unmatched(self.workspace)
+            feed = {entry.event.event_id: entry.send_id for entry in await tx.events.page(self.workspace, 0, 1000)}
+            joined = {event_id: send_id for event_id, send_id in feed.items() if send_id is not None}
+        lines = {
+            send_id: [(e.kind, e.occurred_at, e.message_id) for e in in_order(events.get(send_id, []))]
+            for send_id in send_ids
+        }
+        standings = {send_id: (row.status, row.reason, row.message_id) for send_id, row in rows.items()}
+        return {
+            "lines": lines,
+            "standings": standings,
+            "unmatched": unmatched,
+            "feed": joined,
+            "taken_back": len(feed) - len(joined),
+        }
+
+
+@pytest.fixture
+def ledger(store: Store) -> Ledger:
+    return Ledger(store)
+
+
+async def test_an_open_before_its_send_is_parked_and_joined(ledger: Ledger) -> None:
+    await ledger.sent("s1", 0)
+    await ledger.sent("s2", 1)
+    result = await ledger.drain(raw("emailOpen", 30, "m1"))
+    assert (result.joined, result.unmatched) == (0, 1)
+    await ledger.drain(raw("emailSend", 10, "m1", send="s2"))
+    told = await ledger.told("s1", "s2")
+    assert [kind for kind, _, _ in told["lines"]["s2"]] == [EventKind.SENT, EventKind.OPENED]
+    assert told["lines"]["s1"] == []
+    assert told["unmatched"] == 0
+
+
+async def test_an_event_without_a_name_belongs_to_the_one_send_that_can_be_meant(ledger: Ledger) -> None:
+    await ledger.sent("s1", 0)
+    await ledger.drain(raw("emailSendSkip", 2, "m1", reason="FrequencyCapping"))
+    told = await ledger.told("s1")
+    assert told["standings"]["s1"] == ("skipped", "FrequencyCapping", "m1")
+
+
+async def test_an_event_cannot_belong_to_a_send_that_began_after_it(ledger: Ledger) -> None:
+    await ledger.sent("later", 3600)
+    await ledger.drain(raw("emailSendSkip", 0, "m1", reason="EmptyContent"))
+    assert (await ledger.told("later"))["unmatched"] == 1
+    await ledger.drain(raw("emailSendSkip", 3600 - 240, "m2", reason="EmptyContent"))  # Iterable's clock is behind
+    told = await ledger.told("later")
+    assert [message for _, _, message in told["lines"]["later"]] == ["m2"]
+    assert told["unmatched"] == 1
+
+
+async def test_sends_of_one_content_to_one_person_are_told_apart_by_time(ledger: Ledger) -> None:
+    await ledger.sent("monday", 0)
+    await ledger.sent("tuesday", 86_400)
+    await ledger.drain(raw("emailSendSkip", 86_402, "m2", reason="FrequencyCapping"))
+    assert (await ledger.told("monday", "tuesday"))["unmatched"] == 1  # it may be either's
+    await ledger.drain(raw("emailSendSkip", 2, "m1", reason="EmptyContent"))
+    told = await ledger.told("monday", "tuesday")
+    assert {send: status[1] for send, status in told["standings"].items()} == {
+        "monday": "EmptyContent",
+        "tuesday": "FrequencyCapping",
+    }
+
+
+async def test_sends_that_cannot_be_told_apart_leave_their_events_unmatched(ledger: Ledger) -> None:
+    await ledger.sent("s1", 0)
+    await ledger.sent("s2", 0)
+    await ledger.drain(raw("emailSendSkip", 2, "m1"), raw("emailSendSkip", 2, "m2"))
+    assert (await ledger.told("s1", "s2"))["unmatched"] == 2
+    await ledger.drain(raw("emailSend", 1, "m3", send="s1"))
+    told = await ledger.told("s1", "s2")  # one of the two is s2's; which, only the order says
+    assert told["unmatched"] == 1
+    assert [message for _, _, message in told["lines"]["s2"]] == ["m1"]
+
+
+async def test_an_inference_gives_way_to_a_name(ledger: Ledger) -> None:
+    await ledger.sent("s1", 0)
+    await ledger.drain(raw("emailOpen", 5, "m9"))
+    before = await ledger.told("s1")
+    assert before["standings"]["s1"][2] == "m9"
+    await ledger.drain(raw("emailSend", 2, "m1", send="s1"))
+    told = await ledger.told("s1")
+    assert [message for _, _, message in told["lines"]["s1"]] == ["m1"]
+    assert told["unmatched"] == 1
+    assert told["taken_back"] == 1  # whoever read the first entry hears of it
+
+
+async def test_a_send_that_went_out_twice_has_the_events_of_both_messages(ledger: Ledger) -> None:
+    await ledger.sent("s1", 0, ends=(UNKNOWN, TAKEN))
+    await ledger.drain(raw("emailOpen", 9, "m2"), raw("emailSend", 2, "m1", send="s1"))
+    await ledger.drain(raw("emailSend", 3, "m2", send="s1"), raw("emailOpen", 8, "m1"))
+    told = await ledger.told("s1")
+    assert [message for _, _, message in told["lines"]["s1"]] == ["m1", "m2", "m1", "m2"]
+    assert told["standings"]["s1"] == ("sent", None, "m1")
+
+
+async def test_an_event_is_looked_at_again_once_a_send_appears(ledger: Ledger) -> None:
+    """As after a restore of the ledger, or where two machines' clocks and commits cross."""
+    await ledger.sent("other", 0, email="bob@example.com")
+    await ledger.drain(raw("emailSendSkip", 30, "m1", reason="EmptyContent"))
+    assert (await ledger.told("s1"))["unmatched"] == 1
+    await ledger.sent("s1", 20)
+    await ledger.drain()
+    assert (await ledger.told("s1"))["standings"]["s1"] == ("skipped", "EmptyContent", "m1")
+
+
+async def test_a_later_report_that_names_the_send_joins_an_earlier_one_that_does_not(ledger: Ledger) -> None:
+    """A skip's webhook may carry no data; the same skip in an export does."""
+    await ledger.sent("s1", 0)
+    await ledger.sent("s2", 0)
+    await ledger.drain(raw("emailSendSkip", 2, "m1", reason="EmptyContent"))
+    assert (await ledger.told("s1", "s2"))["unmatched"] == 1
+    result = await ledger.drain(raw("emailSendSkip", 2, "m1", reason="EmptyContent", send="s2", templateId=4))
+    assert result.joined == 1
+    told = await ledger.told("s1", "s2")
+    assert (told["unmatched"], len(told["lines"]["s2"])) == (0, 1)
+
+
+async def test_what_iterable_ordered_stays_in_order_whatever_the_arrival(ledger: Ledger) -> None:
+    await ledger.sent("s1", 7200)  # our clock is hours ahead of Iterable's: only inference minds
+    await ledger.drain(raw("emailClick", 3, "m1", url="https://x.test/a"))
+    await ledger.drain(raw("emailOpen", 2, "m1"), raw("emailSend", 1, "m1", send="s1"))
+    kinds = [kind for kind, _, _ in (await ledger.told("s1"))["lines"]["s1"]]
+    assert kinds == [EventKind.SENT, EventKind.OPENED, EventKind.CLICKED]
+
+
+async def test_one_event_that_cannot_be_drained_holds_up_none_of_the_others(ledger: Ledger) -> None:
+    await ledger.sent("s1", 0)
+    poison = raw("emailOpen", 9, "m2", campaign=2**63 + 5)  # no database has a column for it
+    result = await ledger.drain(*(raw("emailOpen", at, "m1") for at in range(20)), poison)
+    assert (result.drained, result.joined, result.set_aside) == (20, 20, 1)
+    async with ledger.store.read() as tx:
+        (problem,) = await tx.inbox.problems("acme", 10)
+    assert problem.reason.startswith("unexpected ")
+
+
+async def test_a_batch_is_bounded_by_events_and_by_bytes(ledger: Ledger) -> None:
+    bodies = [b"x" * size for size in (10, 10, 10, 5_000, 10)]
+    arrivals = [Arrival("acme", 0, f"{n:064x}", body, START) for n, body in enumerate(bodies)]
+    async with ledger.store.begin() as tx:
+        await tx.inbox.add(arrivals)
+    for most_events, most_bytes, expected in ((2, 10_000, (2, True)), (9, 1_000, (3, True)), (9, 10_000, (5, False))):
+        async with ledger.store.read() as tx:
+            batch, more = await tx.inbox.batch("acme", 0, most_events, most_bytes)
+        assert (len(batch), more) == expected
+    async with ledger.store.begin() as tx:
+        await tx.inbox.remove([one.id for one in batch[:3]])
+        alone, more = await tx.inbox.batch("acme", 0, 9, 1_000)
+    assert (len(alone), more) == (1, True)  # larger than the bound: it still comes, by itself
+
+
+async def test_postgresql_joins_alike(postgres_url: str, keyring: Keyring) -> None:
+    await migrate(postgres_url)
+    store = await Store.open(postgres_url, keyring)
+    try:
+        ledger = Ledger(store)
+        await test_sends_of_one_content_to_one_person_are_told_apart_by_time(ledger)
+        ledger = Ledger(store, workspace="beta")
+        await test_an_event_is_looked_at_again_once_a_send_appears(ledger)
+        result = await ledger.drain(raw("emailOpen", 31, "m1"), raw("emailOpen", 32, "m2", campaign=2**63 + 5))
+        assert (result.drained, result.set_aside) == (1, 1)
+    finally:
+        await store.close()
+
+
+SENDS = ("s1", "s2", "s3")
+PAYLOADS = [
+    raw(
+        name,
+        at,
+        message,
+        send=send,
+        email=email,
+        **({"url": "https://x.test/a"} if name == "emailClick" else {}),
+        **({"recipientState": "SoftBounceGeneral"} if name == "emailBounce" else {}),
+        **({"reason": "EmptyContent"} if name == "emailSendSkip" else {}),
+    )
+    for (name, at), (message, send), email in itertools.product(
+        zip(KINDS, (5, 6, 7, 8, 305, 5), strict=True),
+        (
+            ("m1", "s1"),
+            ("m1", None),
+            ("m2", "s1"),
+            ("m2", None),
+            ("m3", "s2"),
+            ("m4", None),
+            ("m5", None),
+            (None, None),
+        ),
+        ("ann@example.com", "bob@example.com"),
+    )
+    if send is None or name in {"emailSend", "emailSendSkip"}
+]
+
+
+_workspaces = (f"acme{number}" for number in itertools.count())
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_no_order_batching_or_duplication_changes_what_is_told(store: Store, data: st.DataObject) -> None:
+    """Over the real store: the same events, told twice in different ways, give the same timelines and standings."""
+    chosen = data.draw(
+        st.lists(st.sampled_from(PAYLOADS), min_size=1, max_size=9, unique_by=occurrence_key), label="events"
+    )
+    gaps = data.draw(st.tuples(st.integers(0, 4), st.integers(0, 400)), label="when the sends began")
+    twice = data.draw(st.booleans(), label="s1 went out twice")
+    told: list[dict[str, Any]] = []
+    for _ in range(2):
+        order = data.draw(st.permutations(chosen), label="order")
+        again = data.draw(st.lists(st.sampled_from(order), max_size=3), label="duplicates")
+        cuts = sorted(data.draw(st.sets(st.integers(1, len(order + again)), max_size=3), label="batches"))
+        ledger = Ledger(store, workspace=next(_workspaces))
+        await ledger.sent("s1", 0, ends=(UNKNOWN, TAKEN) if twice else (TAKEN,))
+        await ledger.sent("s2", gaps[0])
+        await ledger.sent("s3", gaps[1], email="bob@example.com")
+        everything = [ledger.named(one) for one in order + again]
+        for start, end in itertools.pairwise([0, *cuts, len(everything)]):
+            await ledger.drain(*everything[start:end])
+        found = await ledger.told(*SENDS)
+        told.append({name: found[name] for name in ("lines", "standings", "unmatched", "feed")})
+    assert told[0] == told[1]

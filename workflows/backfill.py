@@ -1,0 +1,80 @@
+"""BackfillWorkflow: reads from Iterable's export what webhooks may have lost."""
+
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.backfill import BackfillActivities
+    from contracts.backfill import BackfillPlan, BackfillRequest, BackfillResult, ExportWindow
+    from iterable.webhook_event import EMAIL_EVENTS
+
+OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+OWN_TIMEOUT = timedelta(seconds=30)
+PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(minutes=10))
+EXPORT_TIMEOUT = timedelta(minutes=30)
+EXPORT_HEARTBEAT = timedelta(minutes=2)
+EXPORT_PATIENCE = timedelta(hours=12)
+"""For one window and kind of event; then the run fails, and the next one begins where the last good one ended."""
+WINDOW = timedelta(days=1)
+"""A longer span is read in parts, so that an export that breaks off does not begin all over."""
+MOST_WINDOWS = 30
+"""Parts of one run; the rest goes into the next, with a history of its own."""
+
+
+@workflow.defn(name="BackfillWorkflow")
+class BackfillWorkflow:
+    """plan → for every window and kind of event: read → note how far."""
+
+    @workflow.run
+    async def run(self, request: BackfillRequest) -> BackfillResult:
+        """Exports are read one after the other: Iterable allows four a minute."""
+        plan = await self._plan(request)
+        read = found = windows = 0
+        since = plan.since
+        while since < plan.until:
+            until = min(since + WINDOW, plan.until)
+            for name in request.event_names or EMAIL_EVENTS:
+                part = await self._read(
+                    ExportWindow(workspace_id=request.workspace_id, event_name=name, since=since, until=until)
+                )
+                read += part.read
+                found += part.found
+            if request.since is None:
+                await self._note(request, since, until)
+            since = until
+            windows += 1
+            if windows == MOST_WINDOWS and since < plan.until:
+                workflow.continue_as_new(
+                    request if request.since is None else request.model_copy(update={"since": since})
+                )
+        return BackfillResult(read=read, found=found)
+
+    async def _plan(self, request: BackfillRequest) -> BackfillPlan:
+        if request.since is not None and request.until is not None:
+            return BackfillPlan(workspace_id=request.workspace_id, since=request.since, until=request.until)
+        return await workflow.execute_activity_method(
+            BackfillActivities.plan_backfill,
+            request.workspace_id,
+            start_to_close_timeout=OWN_TIMEOUT,
+            retry_policy=OWN,
+        )
+
+    async def _read(self, window: ExportWindow) -> BackfillResult:
+        return await workflow.execute_activity_method(
+            BackfillActivities.read_export,
+            window,
+            start_to_close_timeout=EXPORT_TIMEOUT,
+            heartbeat_timeout=EXPORT_HEARTBEAT,
+            schedule_to_close_timeout=EXPORT_PATIENCE,
+            retry_policy=PROVIDER,
+        )
+
+    async def _note(self, request: BackfillRequest, since: datetime, until: datetime) -> None:
+        await workflow.execute_activity_method(
+            BackfillActivities.finish_backfill,
+            BackfillPlan(workspace_id=request.workspace_id, since=since, until=until),
+            start_to_close_timeout=OWN_TIMEOUT,
+            retry_policy=OWN,
+        )
