@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Iterable
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -115,7 +114,7 @@ class Intake:
         arrivals = [arrival for request in batch for arrival in request.arrivals]
         try:
             await self._store.keep(arrivals)
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, these requests are answered and the next ones taken
             log.warning("intake.not_kept", events=len(arrivals), error=type(error).__name__)
             for request in batch:
                 if not request.kept.done():
