@@ -171,7 +171,7 @@ async def test_an_event_that_cannot_be_read_is_set_aside_and_can_be_replayed(pro
         {"eventName": "emailTeleported", "dataFields": {"createdAt": "2026-01-02 18:51:40 +00:00"}},
         {"eventName": "emailOpen", "dataFields": {"createdAt": "yesterday"}},
     ]
-    assert (await post(project, bad)).status_code == 200
+    assert (await post(project, bad)).status_code == 204
     await outcome(project, project.request("plain@example.com"))  # nothing is held up
 
     async def problems() -> list[str]:
@@ -200,7 +200,7 @@ async def test_events_of_other_campaigns_stay_visible_as_unmatched(project: Proj
         "email": "ann@example.com",
         "dataFields": {"createdAt": "2026-01-02 18:51:40 +00:00", "campaignId": 1, "messageId": "m1"},
     }
-    assert (await post(project, foreign)).status_code == 200
+    assert (await post(project, foreign)).status_code == 204
 
     async def unmatched() -> bool:
         async with project.stage.store.read() as tx:
