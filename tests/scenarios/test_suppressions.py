@@ -133,7 +133,8 @@ async def test_whether_a_complaint_blocks_receipts_is_a_setting(
 async def test_iterables_own_skip_is_a_result_and_suppresses_nothing(project: Project) -> None:
     email = "skip-SuppressedByMessageService@example.com"
     assert await status(project, email, "transactional") is SendStatus.SKIPPED
-    assert await status(project, email, "transactional") is SendStatus.SKIPPED
+    # Tried again. That its skip is the second's, and not the first's, nothing in the older form of the event tells.
+    assert await status(project, email, "transactional") in {SendStatus.SKIPPED, SendStatus.UNCONFIRMED}
     assert await known(project, email) == []
 
 
@@ -245,8 +246,10 @@ async def drained(project: Project, events: int) -> None:
 
     async def count() -> int:
         async with project.stage.store.read() as tx:
-            entries = await tx.events.page(project.workspace_id, 0, 1_000)
-        return sum(one.event.kind in {"unsubscribed", "resubscribed"} for one in entries)
+            joined = await tx.events.page(project.workspace_id, 0, 1_000)
+            loose = await tx.events.unmatched(project.workspace_id, 1_000)
+        kinds = [*(one.event.kind for one in joined), *(one.kind for one in loose)]
+        return sum(kind in {"unsubscribed", "resubscribed"} for kind in kinds)
 
     await until(count, lambda seen: seen >= events)
 
