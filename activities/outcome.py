@@ -24,6 +24,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _CLOCK_SKEW = timedelta(minutes=5)
 """How far our clock and Iterable's may be apart."""
+_IN_FLIGHT = timedelta(seconds=60)
+"""How long an attempt without an end may still be on its way: its worker may live, cut off from Temporal, and hold the
+request for as long as the client's timeouts together allow (50 s)."""
 _SENT_MESSAGES_PER_SECOND = 2.5
 """Iterable allows 3/s for a project; somebody else may be asking too."""
 _LONGEST_WAIT = timedelta(seconds=10)
@@ -81,6 +84,8 @@ class OutcomeActivities:
             return "taken"
         found = {event.message_id for event in reported if event.message_id}
         waited = datetime.now(UTC) - lost[-1].started_at
+        if any(attempt.end is None for attempt in lost):
+            waited -= _IN_FLIGHT
         complete = waited >= timedelta(seconds=connector.settings.evidence_after_seconds)
         if complete:  # only now can the slow look-up prove anything that the quick one does not
             found |= await self._sent_messages(request, connector, row, since)

@@ -88,7 +88,7 @@ async def chaos(plan: Plan, folder: Path) -> Verdict:
             settings={
                 "settle_for_seconds": 2,
                 "confirm_within_seconds": 20,
-                "reconcile_within_seconds": 90,
+                "reconcile_within_seconds": 150,
                 "evidence_every_seconds": 3,
                 "evidence_after_seconds": 12,
                 "give_up_after_seconds": 1200,
