@@ -38,7 +38,6 @@ from iterable.errors import IterableError, RecipientUnknown
 from iterable.export import ExportType
 from iterable.webhook_event import EMAIL_EVENTS, as_webhook, occurrence_key
 from store.inbox import Arrival
-from store.sends import NOT_TAKEN
 from store.store import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -158,7 +157,7 @@ class BackfillActivities:
             async with self._store.read() as tx:
                 row = await tx.sends.get(request.workspace_id, request.send_id)
                 attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
-            began = [one.started_at for one in attempts if one.end != NOT_TAKEN]
+            began = [one.started_at for one in attempts if one.may_have_reached]
             if row is None or not began:
                 return 0
             await self._take_turn(request.workspace_id, "events", _LOOK_UPS_PER_SECOND)

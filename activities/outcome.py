@@ -17,7 +17,7 @@ from contracts.target import FindOutcomeRequest, FoundOutcome, TargetEnd, Target
 from iterable.errors import IterableError, RecipientUnknown
 from iterable.events import UserEvent
 from iterable.webhook_event import SEND_EVENTS
-from store.sends import NOT_TAKEN, Attempt, SendRow
+from store.sends import Attempt, SendRow
 from store.store import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -77,7 +77,7 @@ class OutcomeActivities:
         self, request: FindOutcomeRequest, connector: InForce, row: SendRow, attempts: list[Attempt]
     ) -> Verdict:
         """Holds Iterable's records against the ledger."""
-        lost = [attempt for attempt in attempts if attempt.end != NOT_TAKEN]
+        lost = [attempt for attempt in attempts if attempt.may_have_reached]
         since = lost[0].started_at - _CLOCK_SKEW
         reported = [event for event in await _events(connector, request.recipient) if _is_of(event, row, since)]
         if any(_names(event, request) for event in reported):

@@ -16,7 +16,7 @@ from contracts.target import FingerprintRequest, Pace, PreparedSend, ProfileRequ
 from contracts.template import Template
 from iterable.errors import IterableError, RecipientForgotten
 from store.person import Person
-from store.sends import NOT_TAKEN, Claim, SendRow
+from store.sends import Claim, SendRow
 from store.store import Store, Transaction
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -99,7 +99,7 @@ class SendActivities:
             events = await tx.events.of_sends(send.workspace_id, [send.send_id])
             return row.result(events.get(send.send_id, []))
         attempts = await tx.sends.attempts(send.workspace_id, send.send_id)
-        if any(attempt.end != NOT_TAKEN for attempt in attempts):
+        if any(attempt.may_have_reached for attempt in attempts):
             raise ConnectorError(ErrorCode.OUTCOME_UNKNOWN, "An earlier run of this send was stopped in mid-flight")
         return None
 

@@ -116,7 +116,7 @@ def known_outcome(
     if row is not None and row.accepted_at is not None:
         return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=row.accepted_at)
     # Idempotency guard: an attempt without an end may have reached Iterable.
-    if any(attempt.end != NOT_TAKEN for attempt in attempts) and not despite_unknown:
+    if any(attempt.may_have_reached for attempt in attempts) and not despite_unknown:
         return TargetOutcome(end=TargetEnd.UNKNOWN)
     return None
 

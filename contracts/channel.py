@@ -1,7 +1,6 @@
 """What the connector knows of an Iterable project's channels and message types."""
 
 from contracts.model import Contract
-from contracts.template import Stream
 
 EMAIL = "Email"
 
@@ -39,12 +38,6 @@ class Catalog(Contract):
         """The channel of a message type; None where the catalog does not have either."""
         kind = next((one for one in self.message_types if one.id == message_type_id), None)
         return None if kind is None else self.channel(kind.channel_id)
-
-    def stream_of(self, channel: Channel | None) -> Stream | None:
-        """The stream whose messages go through a channel; None for other media and for what is not known."""
-        if channel is None or channel.medium != EMAIL:
-            return None
-        return "transactional" if channel.kind == "Transactional" else "marketing"
 
     def covers(self, channel_ids: set[int], message_type_ids: set[int]) -> bool:
         """Whether all of these are in the catalog."""

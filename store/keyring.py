@@ -10,7 +10,6 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
-from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -23,14 +22,6 @@ _BLOCK_BYTES = 64  # of SHA-256
 
 class KeyringError(Exception):
     """A key is missing, malformed, or does not open the value. Holds no key material."""
-
-
-class KeyProvider(Protocol):
-    """Where master keys come from. A provider backed by a key service needs only this method."""
-
-    def keys(self) -> dict[str, bytes]:
-        """Key id → 32 bytes; the first is the one that seals."""
-        ...
 
 
 def parse_keys(text: str) -> dict[str, bytes]:

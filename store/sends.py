@@ -80,6 +80,10 @@ class Candidate:
     attempts: int
 
 
+TAKEN, NOT_TAKEN, UNKNOWN = "taken", "not_taken", "unknown"
+"""Ends of an attempt. `unknown` is one whose answer was lost; an attempt without an end counts alike."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One request to Iterable. `end` is None while it is under way, and where its worker died."""
@@ -88,9 +92,14 @@ class Attempt:
     started_at: datetime
     end: str | None
 
+    @property
+    def may_have_reached(self) -> bool:
+        """Whether Iterable has, or may have, the message: only a certain `not_taken` rules it out."""
+        return self.end != NOT_TAKEN
 
-TAKEN, NOT_TAKEN, UNKNOWN = "taken", "not_taken", "unknown"
-"""Ends of an attempt. `unknown` is one whose answer was lost; an attempt without an end counts alike."""
+
+_MAY_HAVE_REACHED = attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN)
+"""`Attempt.may_have_reached` as a query says it."""
 
 
 class Sends(Repository):
@@ -134,7 +143,6 @@ class Sends(Repository):
 
     async def candidates(self, workspace_id: str, pairs: Sequence[tuple[int, str]]) -> list[Candidate]:
         """Sends of (campaign, recipient hash) that may have caused messages, with when and how many."""
-        may_have = attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN)
         found: list[Candidate] = []
         for start in range(0, len(pairs), IN_BATCH):
             rows = await self._connection.execute(
@@ -149,7 +157,7 @@ class Sends(Repository):
                 .where(
                     send.c.workspace_id == workspace_id,
                     tuple_(send.c.campaign_id, send.c.recipient_hash).in_(pairs[start : start + IN_BATCH]),
-                    may_have,
+                    _MAY_HAVE_REACHED,
                 )
                 .group_by(send.c.send_id, send.c.campaign_id, send.c.recipient_hash)
             )
@@ -252,7 +260,7 @@ class Sends(Repository):
                 send.c.workspace_id == workspace_id,
                 send.c.campaign_id == campaign_id,
                 send.c.recipient_hash == recipient_hash,
-                attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN),
+                _MAY_HAVE_REACHED,
                 attempt.c.started_at >= since,
             )
         )
