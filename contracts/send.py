@@ -10,6 +10,7 @@ from contracts.connector import ProjectType
 from contracts.event import SETTLING, Event, EventKind, decisive, in_order
 from contracts.model import Contract, SendId, Sha256, WorkspaceId
 from contracts.template import EmailAddress, Stream, Template
+from contracts.warning import SendWarning
 
 RESERVED_DATA_KEY = "genieos"
 """The connector's own key in the data it hands to Iterable; it comes back on the `emailSend` event."""
@@ -103,7 +104,8 @@ class SendResult(Contract):
 
     `reason` is an error code, or Iterable's own word (a skip reason, a bounce's state). `message_id` is Iterable's and
     known only from the first event on. `events` are those that came while the run was open, in order of occurrence;
-    later ones are on the timeline that the endpoint serves.
+    later ones are on the timeline that the endpoint serves. `warnings` are what the run found before it sent; the
+    ledger does not keep them.
     """
 
     status: SendStatus
@@ -115,6 +117,7 @@ class SendResult(Contract):
     message_id: str | None = None
     accepted_at: datetime | None = None
     events: list[Event] = []
+    warnings: list[SendWarning] = []
 
 
 class CancelAnswer(Contract):

@@ -11,6 +11,7 @@ from contracts.model import Contract, SendId, Sha256, WorkspaceId
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
 from contracts.shadow import Shadow
 from contracts.template import Stream
+from contracts.warning import SendWarning
 
 _MOST_REPEATS = 3
 
@@ -56,6 +57,7 @@ class PreparedSend(Contract):
     pace: Pace
     shadow: Shadow | None = None
     ending: SendResult | None = None
+    warnings: list[SendWarning] = []
 
 
 class TargetRequest(Contract):

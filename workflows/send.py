@@ -453,4 +453,5 @@ class SendWorkflow:
             message_id=next((event.message_id for event in events if event.message_id), None),
             accepted_at=self._accepted_at,
             events=events,
+            warnings=self._prepared.warnings if self._prepared else [],
         )
