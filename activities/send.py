@@ -55,8 +55,9 @@ class SendActivities:
         self, tx: Transaction, request: FingerprintRequest, connector: InForce, message_type_id: int
     ) -> PreparedSend:
         send = request.send
-        content = await _content(tx, send)
-        ref = send.template_ref or template_ref(content)
+        given = await _content(tx, send)
+        content = _with_sender(given, connector.settings)
+        ref = send.template_ref if send.template_ref and content is given else template_ref(content)
         content_hash = fingerprint(content, message_type_id)
         known_as = self._store.hasher.all_of(send.recipient.email, send.recipient.user_id)
         prepared = PreparedSend(
@@ -86,7 +87,7 @@ class SendActivities:
                 template_ref=ref,
             )
             return prepared.model_copy(update={"ending": suppressed})
-        if send.template is not None:
+        if ref != send.template_ref:
             await tx.templates.put(send.workspace_id, ref, content)
         shadow = await tx.shadows.ready(send.workspace_id, content_hash)
         return prepared.model_copy(update={"shadow": shadow})
@@ -152,6 +153,19 @@ async def _content(tx: Transaction, send: SendRequest) -> Template:
             ErrorCode.TEMPLATE_INVALID,
             "The template has inline images, which are not hosted by this release: link to hosted ones",
         )
-    if "{{" not in content.from_email and not _ADDRESS.fullmatch(content.from_email):
+    return content
+
+
+def _with_sender(content: Template, settings: ConnectorSettings) -> Template:
+    """The template itself where it names a sender; else one with the default sender, under a name of its own."""
+    sender = content.from_email or settings.default_from_email
+    if sender is None:
+        raise ConnectorError(
+            ErrorCode.TEMPLATE_INVALID, "The template has no from_email, and the connector no default_from_email"
+        )
+    if content.from_email is None:
+        default = {"from_email": sender, "from_name": settings.default_from_name, "reply_to": settings.default_reply_to}
+        content = content.model_copy(update=default)
+    if "{{" not in sender and not _ADDRESS.fullmatch(sender):
         raise ConnectorError(ErrorCode.TEMPLATE_INVALID, "The template's from_email is not an address")
     return content

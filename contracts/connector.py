@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from contracts.model import Contract, WorkspaceId
-from contracts.template import Stream
+from contracts.template import EmailAddress, Sender, Stream
 
 DataCenter = Literal["us", "eu"]
 ProjectType = Literal["hybrid", "email", "userid"]
@@ -24,6 +25,19 @@ KeyPolicy = Literal["wait", "fail"]
 """What sends do while Iterable refuses the API key: wait for a new one, or fail at once."""
 
 Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
+
+AllowedSender = Annotated[str, Field(pattern=r"^([^\s@<>]+@)?[A-Za-z0-9.-]+\.[A-Za-z0-9-]+$", max_length=254)]
+"""An address, or a domain, which stands for every address in it and not for its subdomains."""
+
+
+def _network(text: str) -> str:
+    """As it is kept: `203.0.113.7` is `203.0.113.7/32`. Raises `ValueError` for host bits that are set, which are
+    oftener a slip than meant."""
+    return str(ip_network(text.strip()))
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""A network in CIDR notation, v4 or v6."""
 
 
 class ConnectorSettings(Contract):
@@ -59,9 +73,55 @@ class ConnectorSettings(Contract):
     all_list_id: int | None = None
     """The Iterable list that everybody is on. With it, our own suppressions can be pushed to Iterable, and leaving it
     blocks marketing; leaving any other list is a list matter and blocks nothing."""
+    default_from_email: Sender | None = None
+    """The sender of templates that name none."""
+    default_from_name: str | None = None
+    default_reply_to: EmailAddress | None = None
+    """Both belong to the default sender: a template with a sender of its own keeps its own, or none."""
+    allowed_senders: list[AllowedSender] = []
+    """Who templates may be sent from; anybody where it is empty. Iterable decides in the end: it skips messages of
+    senders that it has not authorised."""
+    ip_allowlist: list[Network] = []
+    """Where webhooks may come from; anywhere where it is empty. Iterable publishes its addresses, and may change them:
+    what comes from elsewhere is refused and counted, and turns the connector `degraded`."""
+    webhook_token_overlap_seconds: Seconds = 86_400
+    """How long the old webhook token stays valid after a rotation."""
+    health_every_seconds: Annotated[int, Field(ge=1, le=86_400)] = 900
+    """How often the connector is looked at: key, message types, webhook, activation. Five reads of Iterable each."""
+    activation_wait_seconds: Seconds = 82_800
+    """How long a new campaign waits for somebody to press Activate in Iterable, where Iterable does not allow the
+    connector to. Sends of that content wait with it; then they fail with `activation_required`."""
     push_removals: bool = False
     """Whether a sync also takes back in Iterable what it pushed and was removed here since. It subscribes people again,
     so it stays off unless somebody decides it."""
+
+    def contradictions(self) -> list[str]:
+        """What does not fit together. Looked at when settings are to come into force, not when they are read: what is
+        in force stays readable whatever a later release thinks of it."""
+        problems: list[str] = []
+        if self.transactional_message_type_id is None and self.marketing_message_type_id is None:
+            problems.append("set a message type for one stream at least")
+        if self.data_center == "eu" and self.project_type == "email":
+            problems.append("Iterable has no email-based projects in its EU data center")
+        if self.push_removals and self.all_list_id is None:
+            problems.append("push_removals needs an all_list_id")
+        if self.profile_policy == "never" and self.profile_fields:
+            problems.append("profile_fields are never written under the profile_policy never")
+        if self.default_from_email is None and (self.default_from_name or self.default_reply_to):
+            problems.append("default_from_name and default_reply_to need a default_from_email")
+        if self.default_from_email is not None and not self.may_send_from(self.default_from_email):
+            problems.append("default_from_email is none of the allowed_senders")
+        return problems
+
+    def may_send_from(self, address: str) -> bool:
+        """Whether the allowed senders take an address. One with merge tags before its @ needs its whole domain to be
+        allowed; with tags behind it nobody can tell, so it is not."""
+        if not self.allowed_senders:
+            return True
+        allowed = {one.lower() for one in self.allowed_senders}
+        address = address.strip().lower()
+        domain = address.rpartition("@")[2]
+        return domain in allowed or ("{{" not in address and address in allowed)
 
     def outcome_policy(self, stream: Stream) -> OutcomePolicy:
         """The policy of a stream."""
@@ -73,12 +133,14 @@ class ConnectorSettings(Contract):
 
 
 class ConnectorState(StrEnum):
-    """Where an installation stands. `awaiting_webhook` sends already; no event has come back yet."""
+    """Where an installation stands. `awaiting_webhook` and `degraded` send: no event has come back yet; something needs
+    an admin. `paused` and `uninstalled` refuse new sends with `connector_disabled`."""
 
     VALIDATING = "validating"
     AWAITING_WEBHOOK = "awaiting_webhook"
     ACTIVE = "active"
     DEGRADED = "degraded"
+    PAUSED = "paused"
     UNINSTALLED = "uninstalled"
 
 

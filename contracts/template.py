@@ -34,7 +34,8 @@ class Template(Contract):
     preheader: str | None = None
     html: Annotated[str, Field(min_length=1)]
     text: str | None = None
-    from_email: Sender
+    from_email: Sender | None = None
+    """The connector's default sender where it is left out, with its name and reply address."""
     from_name: str | None = None
     reply_to: str | None = None
     inline_images: list[InlineImage] = []
