@@ -125,7 +125,7 @@ def client_factory(settings: Settings) -> ClientFactory:
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serves until told to stop; then lets activities finish."""
     async with AsyncExitStack() as stack:
-        client = await _connected(stop)
+        client = await _connected(settings, stop)
         if client is None:
             return
         missing = await missing_search_attributes(client)
@@ -142,11 +142,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log.info("worker.stopping")
 
 
-async def _connected(stop: asyncio.Event) -> Client | None:
+async def _connected(settings: Settings, stop: asyncio.Event) -> Client | None:
     """Waits for Temporal, as it would later on too; None where the process is told to stop meanwhile."""
     while not stop.is_set():
         try:
-            return await connect()
+            return await connect(settings)
         except RuntimeError:
             log.warning("worker.temporal_away", retry_seconds=CONNECT_EVERY.total_seconds())
         with contextlib.suppress(TimeoutError):

@@ -29,7 +29,7 @@ async def connected(settings: Settings | None = None) -> AsyncGenerator[Connecti
     settings = settings or Settings()
     store = await open_store(settings)
     try:
-        yield Connection(settings, store, await open_temporal())
+        yield Connection(settings, store, await open_temporal(settings))
     finally:
         await store.close()
 
@@ -44,9 +44,9 @@ async def open_store(settings: Settings) -> Store:
         stop(UNREACHABLE, "the database does not answer or has no tables: see `connector migrate`")
 
 
-async def open_temporal() -> Client:
+async def open_temporal(settings: Settings) -> Client:
     """Temporal, or the end of the command."""
     try:
-        return await connect()
+        return await connect(settings)
     except RuntimeError:
         stop(UNREACHABLE, "Temporal does not answer: set TEMPORAL_ADDRESS, or start a local stack with `connector dev`")

@@ -119,7 +119,7 @@ async def development_stack(
         await stack.start("worker", [python, "-m", "worker"], env=environment)
         store = await Store.open(settings.database_url, settings.keyring())
         try:
-            connection = Connection(settings, store, await connect())
+            connection = Connection(settings, store, await connect(settings))
             yield Development(addresses, settings, environment, connection, stack)
         finally:
             await store.close()

@@ -78,7 +78,9 @@ async def _store(settings: Settings, findings: list[Finding]) -> Store | None:
 
 async def _temporal(settings: Settings, findings: list[Finding]) -> None:
     try:
-        client = await connect()
+        client = await connect(settings)
+    except KeyringError:  # told already
+        return
     except RuntimeError:
         findings.append(Finding("temporal", ok=False, found="does not answer", advice="check TEMPORAL_ADDRESS"))
         return

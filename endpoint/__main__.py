@@ -43,7 +43,7 @@ async def main() -> None:
     settings = Settings()
     store = await Store.open(settings.database_url, settings.keyring())
     try:
-        app = create_app(store, await connect(lazy=True), settings)
+        app = create_app(store, await connect(settings, lazy=True), settings)
         config = uvicorn.Config(app, host=where.host, port=where.port, **SERVER)
         await asyncio.shield(uvicorn.Server(config).serve())
     finally:

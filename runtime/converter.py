@@ -1,19 +1,29 @@
-"""How values become payloads: pydantic's JSON, and a refusal in place of what cannot be read.
+"""How values become payloads: pydantic's JSON, encryption around it, and a refusal in place of what cannot be read.
 
 Temporal's own behaviour for input that does not decode is to fail the workflow task and try it again for ever. What
-fits no contract is told by `Received`; what is not even JSON (a lone surrogate, too deep, cut off) is told here.
+fits no contract is told by `Received`; what is not even JSON (a lone surrogate, too deep, cut off), or was encrypted
+wrongly, is told here.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter, pydantic_data_converter
-from temporalio.converter import CompositePayloadConverter, DefaultPayloadConverter, JSONPlainPayloadConverter
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    DefaultPayloadConverter,
+    EncodingPayloadConverter,
+    JSONPlainPayloadConverter,
+)
 from temporalio.exceptions import ApplicationError
 
-from contracts.received import refusal_of
+from contracts.errors import ConnectorError, ErrorCode
+from contracts.received import Received, refusal_of
+from runtime.codec import ENCRYPTED, CannotOpen, EncryptingCodec
 
 
 class RefusingJsonConverter(PydanticJSONPlainPayloadConverter):
@@ -28,18 +38,61 @@ class RefusingJsonConverter(PydanticJSONPlainPayloadConverter):
         raise ApplicationError(str(refusal), type=refusal.code, non_retryable=True)
 
 
+class UnopenedConverter(EncodingPayloadConverter):
+    """What the codec could not open with a key it has: somebody encrypted it wrongly, or it was altered."""
+
+    @property
+    def encoding(self) -> str:
+        """The codec's own."""
+        return ENCRYPTED.decode()
+
+    def to_payload(self, value: Any) -> None:
+        """Nothing becomes this."""
+        del value
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        """Raises: a request from outside ends its run with `request_invalid`; anything else, a part of our own history,
+        is not guessed at, and holds its run until somebody has looked."""
+        del payload
+        if _is_from_outside(type_hint):
+            refusal = ConnectorError(
+                ErrorCode.REQUEST_INVALID, "The request is encrypted, and does not open with the key that it names"
+            )
+            raise ApplicationError(str(refusal), type=refusal.code, non_retryable=True)
+        raise CannotOpen("a payload of this run does not open with the key that it names")
+
+
+def _is_from_outside(type_hint: Any) -> bool:
+    return any(get_origin(one) is Received for one in (type_hint, *get_args(type_hint)))
+
+
 class RefusingPayloadConverter(CompositePayloadConverter):
     """The default converters, with ours in the place of JSON."""
 
     def __init__(self) -> None:
         """One set a process."""
         super().__init__(
+            UnopenedConverter(),
             *(
                 RefusingJsonConverter() if isinstance(converter, JSONPlainPayloadConverter) else converter
                 for converter in DefaultPayloadConverter.default_encoding_payload_converters
-            )
+            ),
         )
 
 
 data_converter = replace(pydantic_data_converter, payload_converter_class=RefusingPayloadConverter)
-"""What every client and worker of the connector uses."""
+"""What reads and writes in plain."""
+
+
+def encrypting_converter(codec: EncryptingCodec | None) -> DataConverter:
+    """What reads encrypted and plain payloads, and writes as the codec is set. Without a codec: plain ones only.
+
+    Where it encrypts, messages and stack traces of failures are encrypted too. A failure's type stays plain: it is an
+    error code, and a client without the key can still act on it.
+    """
+    if codec is None:
+        return data_converter
+    found = replace(data_converter, payload_codec=codec)
+    if codec.encrypts:
+        return replace(found, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)
+    return found

@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from runtime.codec import EncryptingCodec
+from runtime.payload_keys import payload_keys
 from store.keyring import Keyring, KeyringError, parse_keys
 
 STATE_FOLDER = Path(".connector")
@@ -40,6 +42,13 @@ class Settings(BaseSettings):
     temporal_ui_url: str | None = None
     """Where people look at runs; links to it are printed."""
 
+    encrypt_payloads: bool = False
+    """Encrypts everything that passes through Temporal. What is encrypted already is read either way."""
+    codec_token: SecretStr | None = None
+    """Bearer token of the codec that the Temporal UI asks; without one it takes the admin token."""
+    codec_open: bool = False
+    """For `connector dev`: the codec answers the Temporal UI on this machine without a token."""
+
     @property
     def shadow_task_queue(self) -> str:
         """The queue of sends that wait for a shadow: apart, so that waiting never takes a slot from working."""
@@ -47,11 +56,21 @@ class Settings(BaseSettings):
 
     def keyring(self) -> Keyring:
         """The master keys. Raises `KeyringError` saying what to set where there is none."""
+        return Keyring(self._master_keys())
+
+    def codec(self) -> EncryptingCodec | None:
+        """What encrypts payloads, with keys of its own; None where there is no master key and nothing to encrypt.
+        Raises `KeyringError`."""
+        if self.master_key is None and self.master_key_file is None and not self.encrypt_payloads:
+            return None
+        return EncryptingCodec(payload_keys(self._master_keys()), encrypts=self.encrypt_payloads)
+
+    def _master_keys(self) -> dict[str, bytes]:
         if self.master_key is not None:
-            return Keyring(parse_keys(self.master_key.get_secret_value()))
+            return parse_keys(self.master_key.get_secret_value())
         if self.master_key_file is not None:
             try:
-                return Keyring(parse_keys(self.master_key_file.read_text()))
+                return parse_keys(self.master_key_file.read_text())
             except OSError as error:
                 raise KeyringError(f"cannot read {self.master_key_file}: {os.strerror(error.errno or 0)}") from None
         raise KeyringError("no master key: set CONNECTOR_MASTER_KEY_FILE or CONNECTOR_MASTER_KEY")

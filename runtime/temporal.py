@@ -14,19 +14,21 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, Tele
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.attributes import SEARCH_ATTRIBUTES
-from runtime.converter import data_converter
+from runtime.converter import encrypting_converter
+from runtime.settings import Settings
 
 T = TypeVar("T")
 
 DEFAULT_ADDRESS = "localhost:7233"
 
 
-async def connect(runtime: Runtime | None = None, *, lazy: bool = False) -> Client:
-    """A client for the configured server. Raises `RuntimeError` where it does not answer; a lazy one connects at its
-    first call instead."""
+async def connect(settings: Settings | None = None, *, lazy: bool = False) -> Client:
+    """A client for the configured server, which encrypts as the settings say. Raises `RuntimeError` where the server
+    does not answer (a lazy client connects at its first call instead), and `KeyringError` without a master key."""
+    converter = encrypting_converter((settings or Settings()).codec())
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", DEFAULT_ADDRESS)
-    return await Client.connect(**config, data_converter=data_converter, runtime=runtime or _runtime(), lazy=lazy)
+    return await Client.connect(**config, data_converter=converter, runtime=_runtime(), lazy=lazy)
 
 
 @cache
