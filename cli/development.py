@@ -67,11 +67,13 @@ class Workspace:
 
 @asynccontextmanager
 async def development_stack(
-    folder: Path, tell: Tell, temporal_database: Path | None = None
+    folder: Path, tell: Tell, temporal_database: Path | None = None, *, encrypt: bool = False
 ) -> AsyncGenerator[Development]:
     """Starts everything, fresh: what an earlier stack left in `folder` is removed. Ends every child on leaving.
 
     `temporal_database` keeps Temporal's state in a file, so that its server can be restarted; in memory it is faster.
+    Payloads are plain unless `encrypt` is set, so that `temporal workflow show` and clients in other languages just
+    work; the Temporal UI shows both.
     """
     lock = _claim(folder)
     key_file = _fresh(folder)
@@ -93,6 +95,8 @@ async def development_stack(
         "CONNECTOR_ITERABLE_US_URL": f"{addresses.sandbox}/us",
         "CONNECTOR_ITERABLE_EU_URL": f"{addresses.sandbox}/eu",
         "CONNECTOR_TEMPORAL_UI_URL": addresses.temporal_ui,
+        "CONNECTOR_ENCRYPT_PAYLOADS": str(encrypt).lower(),
+        "CONNECTOR_CODEC_OPEN": "true",  # this UI has nobody who could log in, and so no token to pass
         "TEMPORAL_ADDRESS": addresses.temporal,
         "TEMPORAL_NAMESPACE": "default",
     }
@@ -102,7 +106,9 @@ async def development_stack(
     await migrate(settings.database_url)
     async with Stack(folder / "logs") as stack:
         tell("starting Temporal, the Iterable sandbox, the worker and the endpoint")
-        await stack.start("temporal", _temporal(ports, temporal_database), ready=_temporal_answers, env=environment)
+        await stack.start(
+            "temporal", _temporal(ports, addresses, temporal_database), ready=_temporal_answers, env=environment
+        )
         python = sys.executable
         await stack.start(
             "sandbox",
@@ -149,11 +155,12 @@ def _fresh(folder: Path) -> Path:
     return key_file
 
 
-def _temporal(ports: dict[str, int], database: Path | None) -> list[str]:
+def _temporal(ports: dict[str, int], addresses: Addresses, database: Path | None) -> list[str]:
     command = [
         str(Path(sys.executable).parent / "temporal"),
         *("server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"),
         *("--port", str(ports["temporal"]), "--ui-port", str(ports["temporal ui"])),
+        *("--ui-codec-endpoint", f"{addresses.endpoint}/codec"),
     ]
     for name in SEARCH_ATTRIBUTES:
         command += ["--search-attribute", f"{name}=Keyword"]

@@ -77,11 +77,17 @@ def demo_command(*, keep: Annotated[bool, typer.Option(help="Keep the stack up a
 
 
 @app.command()
-def dev(workspace: Annotated[str, typer.Option(help="A workspace to install against the sandbox.")] = "demo") -> None:
+def dev(
+    workspace: Annotated[str, typer.Option(help="A workspace to install against the sandbox.")] = "demo",
+    *,
+    encrypt: Annotated[bool, typer.Option("--encrypt", help="Encrypt payloads, as in production.")] = False,
+) -> None:
     """Keep a whole local stack up until Ctrl-C."""
 
     async def stay() -> None:
-        async with development_stack(STATE_FOLDER / "dev", lambda text: say(f"[dim]· {text}[/]")) as development:
+        async with development_stack(
+            STATE_FOLDER / "dev", lambda text: say(f"[dim]· {text}[/]"), encrypt=encrypt
+        ) as development:
             installed = await install_against_sandbox(development, workspace)
             where = development.addresses
             table(

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from temporalio.client import Client
 
 from endpoint.api import Api
+from endpoint.codec import Codec
 from endpoint.health import Health
 from endpoint.intake import Intake
 from endpoint.metrics import Metrics
@@ -57,6 +58,7 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
             Route(f"{workspace}/suppressions", api.guarded(api.suppressions)),
             Route(f"{workspace}/connector", api.guarded(api.connector)),
             Route(f"{workspace}/templates", api.guarded(api.put_template), methods=["PUT"]),
+            Codec(settings).mount(),
         ],
         lifespan=lifespan,
     )

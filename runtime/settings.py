@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.codec import EncryptingCodec
@@ -48,6 +49,14 @@ class Settings(BaseSettings):
     """Bearer token of the codec that the Temporal UI asks; without one it takes the admin token."""
     codec_open: bool = False
     """For `connector dev`: the codec answers the Temporal UI on this machine without a token."""
+
+    @model_validator(mode="after")
+    def _open_only_here(self) -> Self:
+        if self.codec_open and urlsplit(self.temporal_ui_url or "").hostname not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError(
+                "codec_open is for a Temporal UI on this machine: CONNECTOR_TEMPORAL_UI_URL says where it is"
+            )
+        return self
 
     @property
     def shadow_task_queue(self) -> str:
