@@ -100,6 +100,11 @@ async def development_stack(
         "TEMPORAL_ADDRESS": addresses.temporal,
         "TEMPORAL_NAMESPACE": "default",
     }
+    if encrypt:  # for the `temporal` command
+        ours |= {
+            "TEMPORAL_CODEC_ENDPOINT": f"{addresses.endpoint}/codec",
+            "TEMPORAL_CODEC_AUTH": f"Bearer {ours['CONNECTOR_ADMIN_TOKEN']}",
+        }
     os.environ.update(ours)  # for this process's own client and settings
     environment = {**os.environ, **ours}
     settings = Settings()

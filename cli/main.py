@@ -5,6 +5,8 @@ does not answer; 4 not found.
 """
 
 import asyncio
+import base64
+import shlex
 import sys
 from typing import Annotated
 
@@ -22,7 +24,7 @@ from cli.development import StackInUse, development_stack, install_against_sandb
 from cli.doctor import examine
 from cli.forget import forget
 from cli.install import InstallRefused, install
-from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, say, skip_advice, stop, table
+from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, out, say, skip_advice, stop, table
 from cli.sending import send_accepted
 from cli.suppressions import suppressions
 from contracts.connector import (
@@ -38,9 +40,11 @@ from contracts.received import refusal_of
 from contracts.send import SendRequest, SendResult
 from endpoint.tokens import HEADER
 from runtime.logging import configure_logging
+from runtime.payload_keys import payload_keys
 from runtime.process import run
 from runtime.settings import STATE_FOLDER, Settings
 from sandbox.stack import ChildFailed
+from store.keyring import KeyringError
 from store.migrate import migrate
 
 app = typer.Typer(
@@ -106,7 +110,7 @@ def dev(
             say("for other commands, in another terminal:\n")
             for name, value in development.environment.items():
                 if name.startswith(("CONNECTOR_", "TEMPORAL_")):
-                    say(f"  export {name}={value}")
+                    say(f"  export {name}={shlex.quote(value)}")
             ended = await development.stack.watch()
             stop(FAILED, f"{ended} ended by itself; its log is in {STATE_FOLDER / 'dev' / 'logs'}")
 
@@ -380,6 +384,17 @@ def migrate_command(revision: Annotated[str, typer.Argument(help="head, base, or
     except OSError:
         stop(UNREACHABLE, "the database does not answer: check CONNECTOR_DATABASE_URL")
     say("the schema is at " + revision)
+
+
+@app.command(name="payload-keys")
+def payload_keys_command() -> None:
+    """Print the keys of the payload encryption, for a program that starts sends (docs/payload-encryption.md)."""
+    try:
+        keys = payload_keys(Settings().master_keys())
+    except KeyringError as error:
+        stop(FAILED, str(error))
+    for key_id, key in keys.items():
+        out.out(f"{key_id}:{base64.b64encode(key).decode()}")
 
 
 @app.command()

@@ -64,17 +64,18 @@ class Settings(BaseSettings):
         return f"{self.task_queue}-shadow"
 
     def keyring(self) -> Keyring:
-        """The master keys. Raises `KeyringError` saying what to set where there is none."""
-        return Keyring(self._master_keys())
+        """What seals with the master keys. Raises `KeyringError`."""
+        return Keyring(self.master_keys())
 
     def codec(self) -> EncryptingCodec | None:
         """What encrypts payloads, with keys of its own; None where there is no master key and nothing to encrypt.
         Raises `KeyringError`."""
         if self.master_key is None and self.master_key_file is None and not self.encrypt_payloads:
             return None
-        return EncryptingCodec(payload_keys(self._master_keys()), encrypts=self.encrypt_payloads)
+        return EncryptingCodec(payload_keys(self.master_keys()), encrypts=self.encrypt_payloads)
 
-    def _master_keys(self) -> dict[str, bytes]:
+    def master_keys(self) -> dict[str, bytes]:
+        """By id, newest first. Raises `KeyringError` saying what to set where there is none."""
         if self.master_key is not None:
             return parse_keys(self.master_key.get_secret_value())
         if self.master_key_file is not None:
