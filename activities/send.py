@@ -1,10 +1,9 @@
 """Activities around a send: preparing it, writing a thin profile, recording its end."""
 
-import re
-
 import structlog
 from temporalio import activity
 
+from activities.checks import check_data, check_template
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failures, provider_failure
 from activities.fingerprints import fingerprint, template_ref
@@ -21,8 +20,6 @@ from store.store import Store, Transaction
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-_ADDRESS = re.compile(r"[^\s@<>]+@[^\s@<>]+")
-
 
 class SendActivities:
     """What a send needs before and after its recipient is targeted."""
@@ -37,7 +34,7 @@ class SendActivities:
 
         Safe to repeat: the claim knows the run that made it; everything else is kept once, under its own hash.
         Fails with `connector_not_installed`, `message_type_missing`, `recipient_invalid`, `template_unknown`,
-        `template_invalid`.
+        `template_invalid`, `template_too_large`, `sender_not_authorised`.
         """
         send = request.send
         with failures(), structlog.contextvars.bound_contextvars(workspace=send.workspace_id, send=send.send_id):
@@ -75,6 +72,11 @@ class SendActivities:
             if earlier is not None:
                 return prepared.model_copy(update={"ending": earlier})
             await tx.sends.take_over(send.workspace_id, send.send_id, request.run_id)
+        warnings = [
+            *check_template(content, send.stream, connector.settings),
+            *check_data(content, send.data, send.recipient.profile),
+        ]
+        prepared = prepared.model_copy(update={"warnings": warnings})
         path = Path.of(connector.settings, connector.catalog, send.stream)
         (rule,) = await check(tx, send.workspace_id, [known_as], path)
         if rule is not None:
@@ -166,6 +168,4 @@ def _with_sender(content: Template, settings: ConnectorSettings) -> Template:
     if content.from_email is None:
         default = {"from_email": sender, "from_name": settings.default_from_name, "reply_to": settings.default_reply_to}
         content = content.model_copy(update=default)
-    if "{{" not in sender and not _ADDRESS.fullmatch(sender):
-        raise ConnectorError(ErrorCode.TEMPLATE_INVALID, "The template's from_email is not an address")
     return content

@@ -130,6 +130,6 @@ def _email(request: TargetRequest, settings: ConnectorSettings) -> TargetEmail:
         campaign_id=request.shadow.campaign_id,
         recipient_email=email,
         recipient_user_id=user_id,
-        data_fields={**request.data, RESERVED_DATA_KEY: correlation},
-        metadata={**request.metadata, RESERVED_DATA_KEY: correlation},
+        data_fields={RESERVED_DATA_KEY: correlation, **request.data},  # first: what is too long is cut at its end
+        metadata={RESERVED_DATA_KEY: correlation, **request.metadata},
     )

@@ -24,6 +24,10 @@ OutcomePolicy = Literal["at_most_once", "at_least_once"]
 KeyPolicy = Literal["wait", "fail"]
 """What sends do while Iterable refuses the API key: wait for a new one, or fail at once."""
 
+UnsubscribePolicy = Literal["allow", "warn", "refuse"]
+"""What to do with marketing mail that has no unsubscribe tag. Iterable can add a block of its own to a channel's mail,
+so its absence need not be wrong."""
+
 Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
 
 AllowedSender = Annotated[str, Field(pattern=r"^([^\s@<>]+@)?[A-Za-z0-9.-]+\.[A-Za-z0-9-]+$", max_length=254)]
@@ -70,6 +74,10 @@ class ConnectorSettings(Contract):
     on_key_refused: KeyPolicy = "wait"
     complaint_blocks_transactional: bool = True
     """A complaint always blocks marketing; whether receipts and passwords still go out to whom complained, you say."""
+    template_max_bytes: Annotated[int, Field(ge=1_000, le=5_000_000)] = 1_000_000
+    """The most that the HTML of one template may have (UTF-8, images hosted); above it is `template_too_large`. What
+    Iterable takes at most is documented nowhere."""
+    marketing_without_unsubscribe: UnsubscribePolicy = "warn"
     all_list_id: int | None = None
     """The Iterable list that everybody is on. With it, our own suppressions can be pushed to Iterable, and leaving it
     blocks marketing; leaving any other list is a list matter and blocks nothing."""

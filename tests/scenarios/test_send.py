@@ -434,6 +434,20 @@ async def test_a_request_that_does_not_fit_fails_the_run_with_a_code_and_no_valu
     assert (await project.counts())["templates"] == 0
 
 
+async def test_a_template_that_does_not_parse_is_refused_before_anything_is_made(project: Project) -> None:
+    error = await failure(project, project.request(template={**TEMPLATE.model_dump(), "html": "<p>\n{{#if vip}}</p>"}))
+    assert error.type == ErrorCode.TEMPLATE_INVALID
+    assert "line 2, column 1" in error.message
+    counts = await project.counts()
+    assert (counts["templates"], counts["campaigns"]) == (0, 0)
+
+
+async def test_warnings_reach_genieos_and_the_message_goes_out(project: Project) -> None:
+    result = await outcome(project, project.request(data={"first_name": "Ann"}))
+    assert result.status is SendStatus.SENT
+    assert [(one.code, "order.number" in one.message) for one in result.warnings] == [("data_missing", True)]
+
+
 async def test_inline_images_are_refused_before_anything_is_made(project: Project) -> None:
     image = {"content_id": "logo", "media_type": "image/png", "data": "AAAA"}
     error = await failure(project, project.request(template={**TEMPLATE.model_dump(), "inline_images": [image]}))
