@@ -20,6 +20,7 @@ from activities.outcome import OutcomeActivities
 from activities.push import PushActivities
 from activities.send import SendActivities
 from activities.shadow import ShadowActivities
+from activities.shadow_care import ShadowCareActivities
 from activities.suppression_sync import SuppressionSyncActivities
 from activities.target import TargetActivities
 from contracts.connector import DataCenter
@@ -35,6 +36,7 @@ from workflows.install import InstallWorkflow
 from workflows.push import EventPushWorkflow
 from workflows.send import SendWorkflow
 from workflows.shadow import ShadowCampaignWorkflow
+from workflows.shadow_care import ShadowCareWorkflow
 from workflows.suppression import SuppressionSyncWorkflow
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -50,6 +52,7 @@ MOST_WAITING = 1000
 def make_workers(client: Client, store: Store, connectors: InstalledConnectors, settings: Settings) -> list[Worker]:
     """One worker a queue. Both end with the process."""
     shadows = ShadowActivities(store, connectors, client, settings.task_queue)
+    care = ShadowCareActivities(store, connectors, client, settings.task_queue)
     sends = SendActivities(store, connectors)
     targets = TargetActivities(store, connectors)
     outcomes = OutcomeActivities(store, connectors)
@@ -70,6 +73,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 SuppressionSyncWorkflow,
                 BackfillWorkflow,
                 EventPushWorkflow,
+                ShadowCareWorkflow,
             ],
             activities=[
                 sends.fingerprint_template,
@@ -80,6 +84,10 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 shadows.upsert_template,
                 shadows.create_campaign,
                 shadows.activate_campaign,
+                care.schedule_shadow_care,
+                care.unschedule_shadow_care,
+                care.mark_idle_shadows,
+                care.retire_shadows,
                 inbox.drain_inbox,
                 backfill.schedule_backfill,
                 backfill.unschedule_backfill,

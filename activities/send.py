@@ -91,7 +91,7 @@ class SendActivities:
             return prepared.model_copy(update={"ending": suppressed})
         if ref != send.template_ref:
             await tx.templates.put(send.workspace_id, ref, content)
-        shadow = await tx.shadows.ready(send.workspace_id, content_hash)
+        shadow = await tx.shadows.use(send.workspace_id, content_hash)
         return prepared.model_copy(update={"shadow": shadow})
 
     async def _earlier(self, tx: Transaction, send: SendRequest, row: SendRow) -> SendResult | None:

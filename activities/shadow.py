@@ -45,11 +45,13 @@ class ShadowActivities:
         Fails as that run failed.
         """
         request = wanted.shadow
-        async with self._store.read() as tx:
-            found = await tx.shadows.ready(request.workspace_id, request.fingerprint)
+        async with self._store.begin() as tx:
+            found = await tx.shadows.use(request.workspace_id, request.fingerprint)
+            retired = await tx.shadows.retired_of(request.fingerprint)
         if found is not None and found != wanted.gone:
             return found
-        return await self._made(request, anew=wanted.gone is not None)
+        # A run that ended well is not asked again where what it made is gone.
+        return await self._made(request, anew=wanted.gone is not None or bool(retired))
 
     async def _made(self, request: ShadowRequest, *, anew: bool) -> Shadow:
         id_ = shadow_workflow_id(request.workspace_id, request.fingerprint)
@@ -111,7 +113,9 @@ class ShadowActivities:
         """
         connector = await self._connector(request.workspace_id)
         try:
-            found = await _find_campaign(connector, request.fingerprint)
+            async with self._store.read() as tx:
+                retired = await tx.shadows.retired_of(request.fingerprint)
+            found = await _find_campaign(connector, request.fingerprint, retired)
             if found is not None:
                 async with self._store.begin() as tx:
                     await tx.shadows.clear_create(request.workspace_id, request.fingerprint)
@@ -160,16 +164,17 @@ class ShadowActivities:
             return await self._connectors.get(workspace_id)
 
 
-async def _find_campaign(connector: InForce, fingerprint: str) -> int | None:
-    """A campaign of this content that is still of use. Its name may begin with another template's name, where two
-    templates have one content; it ends in the fingerprint."""
+async def _find_campaign(connector: InForce, fingerprint: str, retired: set[int]) -> int | None:
+    """A campaign of this content that is still of use: Iterable may not have archived a retired one yet. Its name may
+    begin with another template's name, where two templates have one content; it ends in the fingerprint."""
     mark = _client_template_id(fingerprint)
     copies = await connector.iterable.templates.find(mark)
     for campaign_id in (copy.campaign_id for copy in copies):
-        if campaign_id is not None and await _usable(connector, campaign_id):
+        if campaign_id is not None and campaign_id not in retired and await _usable(connector, campaign_id):
             return campaign_id
     async for campaign in connector.iterable.campaigns.newest():
-        if campaign.name.endswith(mark) and campaign.state in _STARTABLE | {"Running", "Starting"}:
+        usable = campaign.id not in retired and campaign.state in _STARTABLE | {"Running", "Starting"}
+        if usable and campaign.name.endswith(mark):
             return campaign.id
     return None
 
@@ -224,5 +229,6 @@ def _client_template_id(fingerprint: str) -> str:
 
 
 def _name(template_name: str, fingerprint: str) -> str:
-    """Readable in Iterable's lists, unique by its end. Iterable's UI allows 150 characters."""
-    return f"{template_name[:60].strip()} · genieos-{fingerprint}"
+    """Readable in Iterable's lists, on one line, unique by its end. Iterable's UI allows 150 characters."""
+    readable = " ".join("".join(c if c.isprintable() else " " for c in template_name).split())
+    return f"{readable[:60].strip() or 'template'} · genieos-{fingerprint}"

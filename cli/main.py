@@ -17,7 +17,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli import events, schemas
+from cli import events, schemas, shadows
 from cli.connection import connected, open_store
 from cli.demo import DemoBroken, demo, demo_logs
 from cli.development import StackInUse, development_stack, install_against_sandbox
@@ -56,6 +56,7 @@ app = typer.Typer(
 app.add_typer(suppressions, name="suppressions")
 
 app.add_typer(events.app, name="events")
+app.add_typer(shadows.app, name="shadows")
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

@@ -10,6 +10,7 @@ from contracts.connector import ConnectorSettings, ConnectorStatus, InstallReque
 from contracts.event import TimelinePage
 from contracts.push import PushedEvents
 from contracts.send import CancelAnswer, SendRequest, SendResult
+from contracts.shadow import ShadowPage
 from contracts.suppression import SuppressionPage, SyncProgress, SyncRequest
 from contracts.template import Template
 
@@ -23,6 +24,7 @@ _TAKEN: tuple[type[BaseModel], ...] = (
     ConnectorStatus,
     SuppressionPage,
     SyncProgress,
+    ShadowPage,
 )
 
 

@@ -78,6 +78,9 @@ class ConnectorSettings(Contract):
     """The most that the HTML of one template may have (UTF-8, images hosted); above it is `template_too_large`. What
     Iterable takes at most is documented nowhere."""
     marketing_without_unsubscribe: UnsubscribePolicy = "warn"
+    archive_idle_after_days: Annotated[int, Field(ge=0, le=3650)] = 90
+    """Campaigns of contents that nobody has sent for so long are archived in Iterable; 0 keeps them all. A content that
+    is sent again gets another campaign."""
     all_list_id: int | None = None
     """The Iterable list that everybody is on. With it, our own suppressions can be pushed to Iterable, and leaving it
     blocks marketing; leaving any other list is a list matter and blocks nothing."""

@@ -7,6 +7,7 @@ INSTALL_WORKFLOW = "InstallWorkflow"
 SUPPRESSION_WORKFLOW = "SuppressionSyncWorkflow"
 BACKFILL_WORKFLOW = "BackfillWorkflow"
 PUSH_WORKFLOW = "EventPushWorkflow"
+SHADOW_CARE_WORKFLOW = "ShadowCareWorkflow"
 
 EVENTS_SIGNAL = "events"
 WAKE_SIGNAL = "wake"
@@ -46,3 +47,8 @@ def backfill_schedule_id(workspace_id: str) -> str:
 def push_workflow_id(workspace_id: str) -> str:
     """The run that pushes a workspace's feed."""
     return f"iterable/{workspace_id}/push"
+
+
+def shadow_care_id(workspace_id: str) -> str:
+    """The schedule that archives idle shadows; its runs have this id and their time."""
+    return f"iterable/{workspace_id}/shadow-care"

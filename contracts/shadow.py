@@ -1,5 +1,10 @@
 """A shadow: the Iterable template and triggered campaign that stand for one template content."""
 
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
 from contracts.model import Contract, Sha256, WorkspaceId
 
 
@@ -39,3 +44,50 @@ class ActivationRequest(Contract):
     workspace_id: WorkspaceId
     fingerprint: Sha256
     shadow: Shadow
+
+
+class KnownShadow(Contract):
+    """A shadow as the store knows it. `making` until its campaign was seen Running; `retiring` while it is marked as
+    idle and a send may still take it up. `last_used_at` is right to the hour."""
+
+    fingerprint: Sha256
+    template_id: int | None
+    campaign_id: int | None
+    state: Literal["making", "ready", "retiring"]
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class ShadowPage(Contract):
+    """An answer of `GET /v1/workspaces/{ws}/shadows`: in the order of their fingerprints; the next page is behind
+    `next_after`, which is null at the end."""
+
+    shadows: list[KnownShadow]
+    next_after: Sha256 | None
+
+
+class CareRequest(Contract):
+    """The argument of `ShadowCareWorkflow`: all that are idle for as long as the connector says, or those named."""
+
+    workspace_id: WorkspaceId
+    fingerprints: Annotated[list[Sha256], Field(max_length=500)] = []
+    marked_before: AwareDatetime = datetime(1970, 1, 1, tzinfo=UTC)
+    """Set by the workflow: marks that are older hold."""
+
+
+class CareResult(Contract):
+    """What a run did. `failed` are campaigns that Iterable did not archive, the first hundred."""
+
+    retired: int
+    in_use: int
+    archived: int
+    failed: list[int]
+
+
+class AdoptedShadows(Contract):
+    """What `connector shadows adopt` found in Iterable. `spare` campaigns stand for contents that have one already."""
+
+    adopted: int
+    known: int
+    spare: int
+    not_running: int

@@ -12,6 +12,7 @@ from activities.suppressing import Path, entry_of
 from contracts.connector import ConnectorStatus
 from contracts.event import TimelinePage
 from contracts.received import refusal_of
+from contracts.shadow import ShadowPage
 from contracts.suppression import SuppressionPage
 from contracts.template import Template
 from endpoint.body import read_body
@@ -98,6 +99,24 @@ class Api:
                 changed_at=row.changed_at,
             )
         )
+
+    async def shadows(self, request: Request) -> Response:
+        """`GET /v1/workspaces/{ws}/shadows?after=FINGERPRINT&limit=N`: a `ShadowPage`."""
+        query = request.query_params
+        limit = query.get("limit", "100")
+        if not limit.isdecimal() or not 1 <= int(limit) <= _LARGEST_PAGE:
+            return _problem(400, "request_invalid", f"limit is a whole number from 1 to {_LARGEST_PAGE}.")
+        async with self._store.read() as tx:
+            found = await tx.shadows.page(request.path_params["workspace_id"], query.get("after", ""), int(limit))
+        return _model(ShadowPage(shadows=found, next_after=found[-1].fingerprint if len(found) == int(limit) else None))
+
+    async def shadow(self, request: Request) -> Response:
+        """`GET /v1/workspaces/{ws}/shadows/{fingerprint}`: a `KnownShadow`."""
+        async with self._store.read() as tx:
+            found = await tx.shadows.get(request.path_params["workspace_id"], request.path_params["fingerprint"])
+        if found is None:
+            return _problem(404, "not_found", "This content has no shadow: it was not sent yet, or is archived.")
+        return _model(found)
 
     async def put_template(self, request: Request) -> Response:
         """`PUT /v1/workspaces/{ws}/templates` with a `Template`: its `template_ref`, for small sends."""

@@ -32,7 +32,7 @@ from store.suppressions import Suppressions
 from store.templates import Templates
 from store.writer import PacketWriter
 
-SCHEMA = "0004"
+SCHEMA = "0005"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]

@@ -109,7 +109,24 @@ shadow = Table(
     Column("create_tried_at", Moment),
     Column("ready_at", Moment),
     Column("created_at", Moment, nullable=False),
+    Column("last_used_at", Moment),  # to the hour
+    Column("retiring_at", Moment),  # set: nobody used it for long; a send that does takes the mark off
+    Index(None, "campaign_id"),
 )
+
+# Campaigns that no send uses any more. Their contents get other ones.
+retired = Table(
+    "retired",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("campaign_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("retired_at", Moment, nullable=False),
+    Column("archived_at", Moment),  # null until Iterable has archived it
+    Index(None, "fingerprint"),
+)
+
+_OPEN = text("status IS NULL")
 
 # The ledger: outlives Temporal's retention, so that a send id is used once, for ever.
 send = Table(
@@ -133,6 +150,7 @@ send = Table(
     Column("changed_at", Moment, nullable=False),
     Index(None, "workspace_id", "message_id"),
     Index(None, "workspace_id", "campaign_id", "recipient_hash"),
+    Index("ix_send_open", "workspace_id", "fingerprint", sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 
 # Written before the request leaves. A row without `end` is an attempt whose outcome is unknown.

@@ -10,6 +10,7 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.backfill import BackfillActivities
     from activities.install import InstallActivities
+    from activities.shadow_care import ShadowCareActivities
     from contracts.connector import CheckRequest, ConnectorSettings, ConnectorState, ConnectorStatus, InstallRequest
     from workflows.failures import failure_of
 
@@ -75,6 +76,12 @@ class InstallWorkflow:
                 start_to_close_timeout=CALL_TIMEOUT,
                 retry_policy=RETRY,
             )
+            await workflow.execute_activity_method(
+                ShadowCareActivities.unschedule_shadow_care,
+                self._workspace_id,
+                start_to_close_timeout=CALL_TIMEOUT,
+                retry_policy=RETRY,
+            )
             self._change(ConnectorState.UNINSTALLED)
         return self.status()
 
@@ -104,6 +111,12 @@ class InstallWorkflow:
             )
             await workflow.execute_activity_method(
                 BackfillActivities.schedule_backfill,
+                self._workspace_id,
+                start_to_close_timeout=CALL_TIMEOUT,
+                retry_policy=RETRY,
+            )
+            await workflow.execute_activity_method(
+                ShadowCareActivities.schedule_shadow_care,
                 self._workspace_id,
                 start_to_close_timeout=CALL_TIMEOUT,
                 retry_policy=RETRY,

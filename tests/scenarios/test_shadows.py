@@ -1,0 +1,87 @@
+"""Care of the shadows, against a sandbox: archived ones are made anew when they are needed, lost ones are found."""
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import delete
+
+from activities.connectors import InstalledConnectors
+from activities.shadow_care import ShadowCareActivities
+from cli.sending import start_send
+from contracts.send import SendRequest, SendResult, SendStatus
+from contracts.shadow import CareRequest
+from store.tables import shadow
+from tests.stage import Project
+from worker import client_factory
+
+pytestmark = pytest.mark.scenario
+
+
+async def sent(project: Project, request: SendRequest) -> SendResult:
+    handle = await start_send(project.stage.client, project.stage.settings.task_queue, request)
+    return await handle.result()
+
+
+@pytest.fixture
+async def connectors(project: Project) -> AsyncGenerator[InstalledConnectors]:
+    opened = InstalledConnectors(project.stage.store, client_factory(project.stage.settings))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def care(project: Project, connectors: InstalledConnectors) -> ShadowCareActivities:
+    stage = project.stage
+    return ShadowCareActivities(stage.store, connectors, stage.client, stage.settings.task_queue)
+
+
+async def test_an_archived_shadow_that_is_needed_again_is_made_anew(
+    project: Project, care: ShadowCareActivities, connectors: InstalledConnectors
+) -> None:
+    stage = project.stage
+    first = await sent(project, project.request("first@example.com"))
+    assert first.campaign_id is not None
+    async with stage.store.begin() as tx:
+        await tx.shadows.mark_idle(project.workspace_id, datetime.now(UTC) + timedelta(seconds=5))
+    request = CareRequest(workspace_id=project.workspace_id, marked_before=datetime.now(UTC) + timedelta(seconds=5))
+    done = await care.retire_shadows(request)
+    assert (done.retired, done.archived, done.failed) == (1, 1, [])
+    assert (await care.retire_shadows(request)).archived == 0
+    second = await sent(project, project.request("second@example.com"))
+    assert second.status is SendStatus.SENT
+    assert second.fingerprint == first.fingerprint
+    assert second.campaign_id != first.campaign_id
+    iterable = (await connectors.get(project.workspace_id)).iterable
+    assert (await iterable.campaigns.get(first.campaign_id)).state == "Archived"
+
+
+async def test_a_retired_campaign_that_still_runs_is_not_taken_up_again(project: Project) -> None:
+    stage = project.stage
+    first = await sent(project, project.request("first@example.com"))
+    async with stage.store.begin() as tx:
+        await tx.shadows.mark_idle(project.workspace_id, datetime.now(UTC) + timedelta(seconds=5))
+        await tx.shadows.retire(project.workspace_id, datetime.now(UTC) + timedelta(seconds=5))
+    second = await sent(project, project.request("second@example.com"))
+    assert (second.status, second.campaign_id != first.campaign_id) == (SendStatus.SENT, True)
+
+
+async def test_shadows_are_found_again_after_a_lost_database(project: Project, care: ShadowCareActivities) -> None:
+    stage = project.stage
+    first = await sent(project, project.request("first@example.com"))
+    async with stage.store.begin() as tx:
+        await tx.shadows._connection.execute(delete(shadow).where(shadow.c.workspace_id == project.workspace_id))
+    done = await care.adopt_shadows(project.workspace_id)
+    assert (done.adopted, done.known, done.spare) == (1, 0, 0)
+    assert (await care.adopt_shadows(project.workspace_id)).known == 1
+    async with stage.store.read() as tx:
+        (found,) = await tx.shadows.page(project.workspace_id, "", 10)
+    assert (found.fingerprint, found.template_id, found.campaign_id) == (
+        first.fingerprint,
+        first.template_id,
+        first.campaign_id,
+    )
+    answer = await stage.endpoint_http.get(
+        f"/v1/workspaces/{project.workspace_id}/shadows", headers={"Authorization": "Bearer admin-token"}
+    )
+    assert answer.json()["shadows"][0]["fingerprint"] == first.fingerprint
