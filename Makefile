@@ -32,8 +32,9 @@ demo: $(READY) ## Send three messages through a whole local stack, show what bec
 dev: $(READY) ## Keep the whole stack up until Ctrl-C: Temporal with its UI, sandbox, worker, endpoint
 	@$(BIN)/connector dev
 
+# Stories mostly wait, so more processes than cores pay.
 test: $(READY) ## Run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: $(READY) ## Format, lint, types, import rules, generated files
 	@$(BIN)/ruff format --check .

@@ -72,14 +72,15 @@ async def development_stack(
     """Starts everything, fresh: what an earlier stack left in `folder` is removed. Ends every child on leaving.
 
     `temporal_database` keeps Temporal's state in a file, so that its server can be restarted; in memory it is faster.
+    Such a stack takes ports of its own: on the usual ones another stack could answer while a child is restarted.
     Payloads are plain unless `encrypt` is set, so that `temporal workflow show` and clients in other languages just
     work; the Temporal UI shows both.
     """
     lock = _claim(folder)
     key_file = _fresh(folder)
-    ports = {name: free_port(preferred, name) for name, preferred in _PORTS.items()}
+    ports = {name: free_port(0 if temporal_database else preferred, name) for name, preferred in _PORTS.items()}
     for name, preferred in _PORTS.items():
-        if ports[name] != preferred:
+        if ports[name] != preferred and not temporal_database:
             tell(f"port {preferred} ({name}) is taken; using {ports[name]}")
     addresses = Addresses(
         temporal=f"127.0.0.1:{ports['temporal']}",

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -30,6 +31,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("stack")
 # Handed out by this process and perhaps not yet bound by the child it is for.
+_PORTS = range(20_000, 32_000)
 _handed_out: set[int] = set()
 
 
@@ -285,6 +287,8 @@ def _can_bind(host: str, port: int) -> bool:
 
 
 def _any_port(host: str) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    """One below those that systems give to outgoing connections: none of these takes it while a child is restarted."""
+    while True:
+        port = secrets.choice(_PORTS)
+        if _can_bind(host, port):
+            return port

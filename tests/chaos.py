@@ -65,12 +65,18 @@ class Verdict:
     doubled: list[str] = field(default_factory=list[str])
     lost: list[str] = field(default_factory=list[str])
     untrue: list[str] = field(default_factory=list[str])
+    told: list[str] = field(default_factory=list[str])
+    """What our ledger says of the sends that broke the promise: for who mends it, never for the judgement."""
     kills: Counter[str] = field(default_factory=Counter[str])
     seconds: float = 0.0
 
     def holds(self, policy: str) -> bool:
         """Whether the promise of the policy was kept."""
-        return not self.untrue and not (self.doubled if policy == "at_most_once" else self.lost)
+        return not self.untrue and not self.offenders(policy)
+
+    def offenders(self, policy: str) -> list[str]:
+        """The sends that broke the promise of the policy."""
+        return self.doubled if policy == "at_most_once" else self.lost
 
 
 async def chaos(plan: Plan, folder: Path) -> Verdict:
@@ -104,6 +110,7 @@ async def chaos(plan: Plan, folder: Path) -> Verdict:
         monkey.cancel()
         await asyncio.gather(monkey, return_exceptions=True)
         verdict = _judge(requests, ends, await _outbox(development, workspace))
+        verdict.told = [await _told(development, send_id) for send_id in verdict.offenders(plan.policy)[:20]]
     verdict.kills = kills
     verdict.seconds = time.monotonic() - started
     return verdict
@@ -221,6 +228,16 @@ async def _outbox(development: Development, workspace: Workspace) -> Counter[str
     return Counter(message["dataFields"][RESERVED_DATA_KEY]["send"] for message in messages)
 
 
+async def _told(development: Development, send_id: str) -> str:
+    """One send's attempts and events as our ledger has them."""
+    async with development.connection.store.read() as tx:
+        attempts = await tx.sends.attempts(WORKSPACE, send_id)
+        events = (await tx.events.of_sends(WORKSPACE, [send_id])).get(send_id, [])
+    tried = ", ".join(f"{attempt.started_at:%H:%M:%S.%f} {attempt.end}" for attempt in attempts)
+    seen = ", ".join(f"{event.occurred_at:%H:%M:%S.%f} {event.kind}" for event in events)
+    return f"{send_id}: attempts {tried or 'none'}; events {seen or 'none'}"
+
+
 def _judge(requests: list[SendRequest], ends: list[str], caused: Counter[str]) -> Verdict:
     verdict = Verdict(sends=len(requests), messages=caused.total(), statuses=Counter(ends))
     for request, end in zip(requests, ends, strict=True):
@@ -266,7 +283,10 @@ async def main() -> int:
     plan = Plan(given.sends, given.seed, given.policy)
     with tempfile.TemporaryDirectory() as folder:
         verdict = await chaos(plan, Path(folder) / "stack")
-    Console().print(report(plan, verdict))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(report(plan, verdict))
+    for line in verdict.told:
+        console.print(line)
     return 0 if verdict.holds(plan.policy) else 1
 
 
