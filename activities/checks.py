@@ -35,8 +35,21 @@ _MOST_TOLD = 5
 
 
 def check_template(content: Template, stream: Stream, settings: ConnectorSettings) -> list[SendWarning]:
-    """What a template's content says by itself. Raises `ConnectorError`: `template_invalid`,
+    """What a template's content says by itself, in each locale. Raises `ConnectorError`: `template_invalid`,
     `template_too_large`, `sender_not_authorised`."""
+    found = {warning.code: warning for warning in _check(content, stream, settings)}
+    for locale, variant in content.variants().items():
+        try:
+            warnings = _check(variant, stream, settings)
+        except ConnectorError as error:
+            raise ConnectorError(error.code, f"Locale {locale}: {error.what}", error.advice) from None
+        for warning in warnings:
+            message = f"Locale {locale}: {warning.message}"[:1000]
+            found.setdefault(warning.code, warning.model_copy(update={"message": message}))
+    return list(found.values())
+
+
+def _check(content: Template, stream: Stream, settings: ConnectorSettings) -> list[SendWarning]:
     if not content.subject.strip():
         raise ConnectorError(ErrorCode.TEMPLATE_INVALID, "The template's subject is empty")
     size = len(content.html.encode())
@@ -62,7 +75,9 @@ def check_template(content: Template, stream: Stream, settings: ConnectorSetting
 
 
 def check_data(content: Template, data: Mapping[str, Any], profile: Mapping[str, Any]) -> list[SendWarning]:
-    """What a send's data means for a template that was checked."""
+    """What a send's data means for a template that was checked. Which locale Iterable takes is up to the profile there;
+    here it is what the send says, or none."""
+    content = content.for_locale(data.get("locale") or profile.get("locale"))
     warnings: list[SendWarning] = []
     parsed = [_parsed(name, text).body for name, text in _texts(content).items()]
     missing = missing_names(parsed, {**profile, **data})

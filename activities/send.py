@@ -7,6 +7,7 @@ from activities.checks import check_data, check_template
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failures, provider_failure
 from activities.fingerprints import fingerprint, template_ref
+from activities.literals import as_meant
 from activities.suppressing import Path, check, suppress_forgotten
 from contracts.connector import ConnectorSettings
 from contracts.errors import ConnectorError, ErrorCode
@@ -53,7 +54,7 @@ class SendActivities:
     ) -> PreparedSend:
         send = request.send
         given = await _content(tx, send)
-        content = _with_sender(given, connector.settings)
+        content = as_meant(_with_sender(given, connector.settings))
         ref = send.template_ref if send.template_ref and content is given else template_ref(content)
         content_hash = fingerprint(content, message_type_id)
         known_as = self._store.hasher.all_of(send.recipient.email, send.recipient.user_id)

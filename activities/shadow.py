@@ -14,14 +14,17 @@ from activities.failures import failure, failures, provider_failure
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.names import SHADOW_WORKFLOW, shadow_workflow_id
 from contracts.shadow import ActivationRequest, CampaignRequest, Shadow, ShadowRequest, ShadowWanted
+from contracts.template import Template
 from iterable.errors import ForbiddenByProject, IterableError, NotFound, NotTaken, Refused
-from iterable.templates import EmailTemplate
+from iterable.templates import EmailTemplate, Templates
 from store.store import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _POLL_SECONDS = 1.0
 _POLLS_AFTER_REFUSAL = 5
+_LOCALE_POLLS = 25
+"""What was just written may not be found for some 15 s (what Iterable's own client allows for)."""
 _LISTING_LAG = timedelta(seconds=30)
 """How long a campaign may exist before Iterable's lists show it. Unknown for lists; 30 s is what Iterable's own client
 allows for a campaign to become usable after its creation."""
@@ -86,23 +89,16 @@ class ShadowActivities:
         if content is None:
             lost = ConnectorError(ErrorCode.TEMPLATE_UNKNOWN, "The connector no longer holds this template's content")
             raise failure(lost)
+        templates = connector.iterable.templates
         try:
-            return await connector.iterable.templates.upsert(
-                EmailTemplate(
-                    client_template_id=_client_template_id(request.fingerprint),
-                    name=_name(content.name, request.fingerprint),
-                    subject=content.subject,
-                    preheader_text=content.preheader or "",
-                    html=content.html,
-                    plain_text=content.text or "",
-                    from_email=content.from_email,
-                    from_name=content.from_name or "",
-                    reply_to_email=content.reply_to or "",
-                    message_type_id=request.message_type_id,
-                )
-            )
+            template_id = await templates.upsert(_email_template(content, request))
+            for locale, variant in content.variants().items():
+                await templates.upsert(_email_template(variant, request, locale))
+            if content.locales:
+                await _see_locales(templates, template_id, request.fingerprint, list(content.locales))
         except IterableError as error:
             raise provider_failure(error, connector.settings) from None
+        return template_id
 
     @activity.defn
     async def create_campaign(self, request: CampaignRequest) -> int:
@@ -222,6 +218,41 @@ async def _run_campaign(connector: InForce, campaign_id: int) -> None:
         except IterableError as error:
             raise provider_failure(error, connector.settings) from None
         await asyncio.sleep(_POLL_SECONDS)
+
+
+def _email_template(content: Template, request: ShadowRequest, locale: str | None = None) -> EmailTemplate:
+    """Every field, since Iterable leaves alone what is not given, and does not say what a new locale begins with."""
+    return EmailTemplate(
+        client_template_id=_client_template_id(request.fingerprint),
+        name=_name(content.name, request.fingerprint),
+        subject=content.subject,
+        preheader_text=content.preheader or "",
+        html=content.html,
+        plain_text=content.text or "",
+        from_email=content.from_email,
+        from_name=content.from_name or "",
+        reply_to_email=content.reply_to or "",
+        message_type_id=request.message_type_id,
+        locale=locale,
+    )
+
+
+async def _see_locales(templates: Templates, template_id: int, fingerprint: str, locales: list[str]) -> None:
+    """Waits until Iterable shows every locale: a campaign gets a copy of the template as it is then."""
+    for _ in range(_LOCALE_POLLS):
+        found = [
+            one for one in await templates.find(_client_template_id(fingerprint)) if one.template_id == template_id
+        ]
+        if found and (found[0].locales is None or all(found[0].has(locale) for locale in locales)):
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+    refused = ConnectorError(
+        ErrorCode.PROVIDER_REJECTED,
+        f"Iterable shows no content for some of the template's locales ({', '.join(locales)[:200]})",
+        "Add them to the Iterable project's locales, or leave them out of the template; then send again under a new "
+        "send id.",
+    )
+    raise failure(refused)
 
 
 def _client_template_id(fingerprint: str) -> str:

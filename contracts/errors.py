@@ -82,4 +82,5 @@ class ConnectorError(Exception):
         more is known, is added to it."""
         self.code = code
         self.what = what
-        super().__init__(f"{what.rstrip('.')}. {advice or ADVICE[code]}")
+        self.advice = advice or ADVICE[code]
+        super().__init__(f"{what.rstrip('.')}. {self.advice}")

@@ -21,6 +21,28 @@ class InlineImage(Contract):
     data: str
 
 
+Opener = Literal["{{", "[["]
+"""How a merge tag begins, or a data feed's field."""
+
+Locale = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$")]
+"""A locale as the Iterable project has it, `fr` or `fr-FR`."""
+
+
+class Variant(Contract):
+    """A template's content for one locale. What is left out is as in the template itself."""
+
+    subject: Annotated[str | None, Field(min_length=1, max_length=998)] = None
+    preheader: str | None = None
+    html: Annotated[str | None, Field(min_length=1)] = None
+    text: str | None = None
+    from_name: str | None = None
+    reply_to: str | None = None
+
+    def given(self) -> dict[str, str | None]:
+        """The fields that are not left out."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
 class Template(Contract):
     """Content of one email, with Handlebars merge tags as Iterable knows them.
 
@@ -39,6 +61,21 @@ class Template(Contract):
     from_name: str | None = None
     reply_to: str | None = None
     inline_images: list[InlineImage] = []
+    locales: Annotated[dict[Locale, Variant], Field(max_length=50)] = {}
+    """Other content for people whose profile in Iterable has this `locale`; everybody else gets the template's own."""
+    literals: list[Opener] = []
+    """What is text in this template although it looks like the beginning of a tag: it is escaped. With `{{` in it the
+    template has no merge tags at all."""
+
+    def variants(self) -> dict[Locale, "Template"]:
+        """Locale → the whole content for it."""
+        return {
+            tag: self.model_copy(update={**variant.given(), "locales": {}}) for tag, variant in self.locales.items()
+        }
+
+    def for_locale(self, locale: object) -> "Template":
+        """The content that somebody of this locale gets."""
+        return self.variants().get(locale, self) if isinstance(locale, str) else self
 
 
 Stream = Literal["transactional", "marketing"]

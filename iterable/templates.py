@@ -54,11 +54,21 @@ class EmailTemplate(Body):
     """A project member's address, who is shown as the author."""
 
 
+class _Language(AnswerModel):
+    language_tag: str
+
+
 class TemplateRef(AnswerModel):
     """A template by its ids. With a `campaign_id` it is that campaign's own copy."""
 
     template_id: int
     campaign_id: int | None = None
+    locales: list[str | _Language] | None = None
+
+    def has(self, locale: str) -> bool:
+        """Whether it has content for a locale. Which of `fr_FR` and `fr-fr` Iterable answers with is unknown."""
+        tags = [one if isinstance(one, str) else one.language_tag for one in self.locales or []]
+        return _plain(locale) in {_plain(tag) for tag in tags}
 
 
 class TemplateMetadata(AnswerModel):
@@ -149,6 +159,10 @@ class Templates:
         except IterableError:
             return None
         return min((ref.template_id for ref in refs if ref.campaign_id is None), default=None)
+
+
+def _plain(locale: str) -> str:
+    return locale.replace("_", "-").lower()
 
 
 def _id_in_prose(answer: Answer) -> int | None:

@@ -186,3 +186,17 @@ def test_data_that_is_too_long_to_come_back() -> None:
     assert check_data(template(), {"first_name": "x" * 11_000}, {}) == []
     (warning,) = check_data(template(), {"first_name": "x" * 12_000}, {})
     assert warning.code == WarningCode.DATA_TOO_LONG
+
+
+def test_every_locale_is_checked() -> None:
+    error = refusal(locales={"fr": {"html": "{{#if}}"}})
+    assert (error.code, "Locale fr: " in str(error)) == (ErrorCode.TEMPLATE_INVALID, True)
+    (warning,) = checked(locales={"fr": {"html": "[[x]]"}, "de": {"html": "<p>gut</p>"}})
+    assert warning.message.startswith("Locale fr: html, line 1")
+
+
+def test_the_names_of_the_locale_that_the_send_names_are_looked_at() -> None:
+    content = template(locales={"fr": {"subject": "x", "html": "{{prenom}}"}})
+    assert codes(check_data(content, {"locale": "fr", "prenom": 1}, {})) == []
+    assert codes(check_data(content, {"prenom": 1}, {"locale": "fr"})) == []
+    assert codes(check_data(content, {"prenom": 1}, {})) == [WarningCode.DATA_MISSING]

@@ -42,3 +42,27 @@ def test_another_message_type_is_another_campaign() -> None:
 @pytest.mark.parametrize("change", [{"name": "Other"}, {"template_id": "tpl_2"}, {"text": ""}, {"preheader": ""}])
 def test_whatever_iterable_renders_alike_has_the_same_fingerprint(change: dict[str, str]) -> None:
     assert fingerprint(PLAIN.model_copy(update=change), 101) == fingerprint(PLAIN, 101)
+
+
+FRENCH = {"fr": {"subject": "Bonjour {{first_name}}"}}
+
+
+def in_french(locales: dict[str, dict[str, str]]) -> Template:
+    return Template.model_validate(PLAIN.model_dump() | {"locales": locales})
+
+
+def test_recorded_vectors_of_locales() -> None:
+    assert fingerprint(in_french(FRENCH), 101) == "3cb6d95364871cacd6d9af1beb17fdf3a95cfb40393c47a4e5c727f951adcfc0"
+    assert template_ref(in_french(FRENCH)) == "d236666ff56eb12859316f878a8cc2e9cffe4b5f55510cca894e1f18d81866d3"
+
+
+def test_a_locale_counts_as_what_it_renders() -> None:
+    repeated = {"fr": {**FRENCH["fr"], "html": PLAIN.html}}
+    assert fingerprint(in_french(repeated), 101) == fingerprint(in_french(FRENCH), 101)
+    for other in ({"fr": {"subject": "Salut"}}, {"fr-CA": FRENCH["fr"]}, {**FRENCH, "de": FRENCH["fr"]}, {}):
+        assert fingerprint(in_french(other), 101) != fingerprint(in_french(FRENCH), 101)
+
+
+def test_the_order_of_locales_does_not_count() -> None:
+    two = {**FRENCH, "de": {"subject": "Hallo"}}
+    assert fingerprint(in_french(dict(reversed(two.items()))), 101) == fingerprint(in_french(two), 101)

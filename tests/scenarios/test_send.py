@@ -448,6 +448,18 @@ async def test_warnings_reach_genieos_and_the_message_goes_out(project: Project)
     assert [(one.code, "order.number" in one.message) for one in result.warnings] == [("data_missing", True)]
 
 
+async def test_a_person_gets_the_content_of_their_locale(the_stage: Stage) -> None:
+    project = await the_stage.new_project(settings={"profile_policy": "always", "profile_fields": ["locale"]})
+    french = {"fr": {"subject": "Bonjour {{first_name}}", "html": "<p>Bonjour</p>"}}
+    template = {**TEMPLATE.model_dump(), "locales": french}
+    ann = {"email": "ann@example.com", "profile": {"locale": "fr"}}
+    first = await outcome(project, project.request(template=template, recipient=ann))
+    second = await outcome(project, project.request("bob@example.com", template=template))
+    assert (first.status, second.status, first.campaign_id) == (SendStatus.SENT, SendStatus.SENT, second.campaign_id)
+    subjects = {message["email"]: message["subject"] for message in await project.outbox()}
+    assert subjects == {"ann@example.com": "Bonjour Ann", "bob@example.com": "Hi Ann"}
+
+
 async def test_inline_images_are_refused_before_anything_is_made(project: Project) -> None:
     image = {"content_id": "logo", "media_type": "image/png", "data": "AAAA"}
     error = await failure(project, project.request(template={**TEMPLATE.model_dump(), "inline_images": [image]}))
