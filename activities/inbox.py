@@ -19,7 +19,7 @@ from contracts.channel import Catalog
 from contracts.event import Event, EventKind
 from contracts.inbox import DrainResult, InboxShard
 from contracts.names import EVENTS_SIGNAL, send_workflow_id
-from iterable.webhook_event import UnreadableEvent, WebhookEvent, parse
+from iterable.webhook_event import UnreadableEvent, WebhookEvent, occurrence_of, parse
 from store.events import Recorded
 from store.forgetting import BODY
 from store.inbox import Waiting
@@ -51,9 +51,10 @@ _CANNOT_BE_TOLD = frozenset(
 
 @dataclass(frozen=True)
 class _Readable:
-    """A waiting event, and what it says."""
+    """A waiting event, and what it says. `event_id` names its occurrence."""
 
     waiting: Waiting
+    event_id: str
     body: bytes
     event: WebhookEvent
     kind: EventKind
@@ -104,7 +105,7 @@ class InboxActivities:
     async def _drain(self, workspace_id: str, waiting: list[Waiting], tally: _Tally) -> None:
         """One transaction; where one of the events makes it fail, the two halves, each by itself."""
         try:
-            readable, problems = _sort(waiting)
+            readable, problems = self._sort(waiting)
             catalog = await self._catalog(workspace_id, readable)  # may ask Iterable: outside the transaction
             async with self._store.begin() as tx:
                 joined = await self._drain_together(tx, workspace_id, readable, problems, catalog)
@@ -114,7 +115,8 @@ class InboxActivities:
             ):
                 raise
             if len(waiting) == 1:
-                await self._set_aside(waiting[0], f"unexpected {type(error).__name__}")
+                async with self._store.begin() as tx:
+                    await self._set_aside(tx, workspace_id, waiting[0], f"unexpected {type(error).__name__}")
                 tally.set_aside += 1
                 return
             log.warning("inbox.batch_failed", events=len(waiting), error=type(error).__name__)
@@ -125,6 +127,27 @@ class InboxActivities:
         tally.drained += len(readable)
         tally.joined += joined
         tally.set_aside += len(problems)
+
+    def _sort(self, waiting: list[Waiting]) -> tuple[list[_Readable], list[tuple[Waiting, str]]]:
+        """Events that can be read, and what is wrong with each of the others."""
+        readable: list[_Readable] = []
+        problems: list[tuple[Waiting, str]] = []
+        for one in waiting:
+            if one.body is None:
+                problems.append((one, "the key that sealed it is not in the key ring"))
+                continue
+            try:
+                event = parse(one.body)
+            except UnreadableEvent as error:
+                problems.append((one, str(error)))
+                continue
+            kind = kind_of(event)
+            if kind is None:
+                problems.append((one, f"unknown event {event.name}"))
+            else:
+                event_id = self._store.hasher.of_occurrence(event.occurrence)
+                readable.append(_Readable(one, event_id, one.body, event, kind))
+        return readable, problems
 
     async def _catalog(self, workspace_id: str, readable: list[_Readable]) -> Catalog:
         changes = [one.event for one in readable if one.kind in _SUBSCRIPTIONS]
@@ -140,12 +163,11 @@ class InboxActivities:
         tx: Transaction,
         workspace_id: str,
         readable: list[_Readable],
-        problems: dict[int, str],
+        problems: list[tuple[Waiting, str]],
         catalog: Catalog,
     ) -> int:
-        for id_, problem in problems.items():
-            await tx.inbox.set_aside(id_, problem)
-            log.warning("inbox.set_aside", inbox_id=id_, problem=problem)
+        for one, problem in problems:
+            await self._set_aside(tx, workspace_id, one, problem)
         joined = await self._keep(tx, workspace_id, readable, catalog)
         await tx.inbox.remove([one.waiting.id for one in readable])
         if any(not one.event.read_from for one in readable):
@@ -163,7 +185,7 @@ class InboxActivities:
         recorded: list[Recorded] = []
         reports: list[Report] = []
         for one, known_as in zip(readable, people, strict=True):
-            ours = read(one.event, one.kind, one.waiting.event_id)
+            ours = read(one.event, one.kind, one.event_id)
             if forgotten.isdisjoint(person.recipient_hash for person in known_as):
                 recorded.append(_recorded(ours, one, workspace_id, known_as, one.body))
                 told_at = max((pushed[p.recipient_hash] for p in known_as if p.recipient_hash in pushed), default=None)
@@ -177,9 +199,9 @@ class InboxActivities:
         joined = {link.event_id for link in await tx.events.links(workspace_id, event_ids) if link.send_id}
         return sum(one.event.event_id in joined for one in recorded)
 
-    async def _set_aside(self, one: Waiting, problem: str) -> None:
-        async with self._store.begin() as tx:
-            await tx.inbox.set_aside(one.id, problem)
+    async def _set_aside(self, tx: Transaction, workspace_id: str, one: Waiting, problem: str) -> None:
+        name = self._store.hasher.of_occurrence(occurrence_of(one.body or b""))
+        await tx.inbox.set_aside(workspace_id, one.id, name, problem)
         log.warning("inbox.set_aside", inbox_id=one.id, problem=problem)
 
     async def _look_again(self, workspace_id: str) -> None:
@@ -246,27 +268,6 @@ class InboxActivities:
                     raise
                 return send_id
         return None
-
-
-def _sort(waiting: list[Waiting]) -> tuple[list[_Readable], dict[int, str]]:
-    """Events that can be read, and what is wrong with the others (inbox id → problem)."""
-    readable: list[_Readable] = []
-    problems: dict[int, str] = {}
-    for one in waiting:
-        if one.body is None:
-            problems[one.id] = "the key that sealed it is not in the key ring"
-            continue
-        try:
-            event = parse(one.body)
-        except UnreadableEvent as error:
-            problems[one.id] = str(error)
-            continue
-        kind = kind_of(event)
-        if kind is None:
-            problems[one.id] = f"unknown event {event.name}"
-        else:
-            readable.append(_Readable(one, one.body, event, kind))
-    return readable, problems
 
 
 def _recorded(ours: Event, one: _Readable, workspace_id: str, known_as: list[Person], body: bytes) -> Recorded:

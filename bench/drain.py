@@ -7,17 +7,21 @@ import time
 import orjson
 from temporalio.testing import ActivityEnvironment
 
+from activities.catalogs import Catalogs
+from activities.connectors import InstalledConnectors
 from activities.inbox import InboxActivities
 from contracts.inbox import InboxShard
 from runtime.settings import Settings
 from runtime.temporal import connect
 from store.store import Store
+from worker import client_factory
 
 
 async def _main() -> None:
     settings = Settings()
     store = await Store.open(settings.database_url, settings.keyring())
-    activities = InboxActivities(store, await connect())
+    catalogs = Catalogs(store, InstalledConnectors(store, client_factory(settings)))
+    activities = InboxActivities(store, await connect(), catalogs, settings.task_queue)
     drained, began = 0, time.perf_counter()
     while True:
         result = await ActivityEnvironment().run(activities.drain_inbox, InboxShard(workspace_id="bench"))

@@ -19,7 +19,6 @@ async def forget(store: Store, workspace_id: str, *, email: str | None = None, u
     """
     async with store.begin() as tx:
         await tx.feed.lock(workspace_id)
-        await tx.inbox.unpack(workspace_id)  # every waiting event must be looked at by itself
         known_as = set(store.hasher.all_of(email, user_id))
         known_as |= await tx.forgetting.hashes_beside(workspace_id, sorted(known_as))
 
@@ -29,10 +28,10 @@ async def forget(store: Store, workspace_id: str, *, email: str | None = None, u
             except UnreadableEvent:
                 return _mentions(body, email, user_id)
 
-        done = await tx.forgetting.forget(
+        waiting = await tx.inbox.erase(workspace_id, concerns)
+        events, sends = await tx.forgetting.forget(
             workspace_id,
             sorted(known_as),
-            concerns,
             lambda send_id: store.hasher.of_occurrence(f"forgotten:{workspace_id}:{send_id}"),
         )
         # Only hashes are known of a name found beside the given one; `forget` drops the others' names at once.
@@ -42,7 +41,7 @@ async def forget(store: Store, workspace_id: str, *, email: str | None = None, u
             workspace_id, [Report(one, Cause.FORGOTTEN, WORKSPACE, now, source="admin") for one in people]
         )
         await tx.suppressions.forget(workspace_id, sorted(known_as))
-    return done
+    return Forgotten(events, waiting, sends)
 
 
 def _mentions(body: bytes, email: str | None, user_id: str | None) -> bool:

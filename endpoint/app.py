@@ -36,7 +36,7 @@ class Endpoint(Starlette):
 def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
     """The endpoint over an open store and a (lazy) Temporal client. The caller closes the store afterwards."""
     metrics = Metrics()
-    intake = Intake(store, temporal, settings.task_queue, metrics)
+    intake = Intake(store, temporal, settings.task_queue, settings.inbox_shards, metrics)
     health = Health(store, temporal)
     api = Api(store, settings.admin_token)
 
@@ -64,7 +64,5 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
         ],
         lifespan=lifespan,
     )
-    app.webhooks = Webhooks(
-        intake, WebhookTokens(store), store.hasher, metrics, settings.webhook_max_bytes, settings.inbox_shards
-    )
+    app.webhooks = Webhooks(intake, WebhookTokens(store), metrics, settings.webhook_max_bytes)
     return app

@@ -6,6 +6,8 @@ are coalesced, carry no event, and are repeated until Temporal has taken them. I
 """
 
 import asyncio
+import itertools
+from collections import defaultdict, deque
 from collections.abc import Iterable
 
 import structlog
@@ -15,7 +17,6 @@ from temporalio.service import RPCError
 from contracts.inbox import InboxShard
 from contracts.names import INBOX_WORKFLOW, WAKE_SIGNAL, inbox_workflow_id
 from endpoint.metrics import Metrics
-from store.arrival import Arrival
 from store.store import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -25,6 +26,10 @@ _MOST_WAITING = 10_000
 _MOST_WAITING_BYTES = 64 * 1024 * 1024
 """Bytes of bodies that may wait, or be on their way in; beyond them it answers 503 too."""
 _LARGEST_COMMIT = 1_000
+_LARGEST_COMMIT_BYTES = 8 * 1024 * 1024
+_GATHER_SECONDS = 0.002
+"""What comes within so short a time of the last commit is gathered, so that a flood makes few and large ones. An event
+that comes alone does not wait for company."""
 _WAKE_SPACING_SECONDS = 0.1
 _WAKE_RETRY_SECONDS = 5.0
 _DRAIN_SECONDS = 10.0
@@ -34,26 +39,33 @@ class NotKept(Exception):
     """The events are not in the store: Iterable must send them again."""
 
 
-class _Request:
-    """Events of one webhook and the future that its answer waits for."""
+class _Batch:
+    """Events that will be committed together, by workspace and as they were posted, and the futures that their
+    requests' answers wait for."""
 
-    __slots__ = ("arrivals", "kept", "size")
+    __slots__ = ("bodies", "kept", "size")
 
-    def __init__(self, arrivals: list[Arrival], size: int, kept: asyncio.Future[None]) -> None:
-        self.arrivals = arrivals
-        self.size = size
-        self.kept = kept
+    def __init__(self) -> None:
+        self.bodies: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.kept: list[asyncio.Future[None]] = []
+        self.size = 0
+
+    def is_full(self) -> bool:
+        """Whether what comes next belongs to another commit."""
+        return len(self.kept) >= _LARGEST_COMMIT or self.size >= _LARGEST_COMMIT_BYTES
 
 
 class Intake:
     """Start with `start`, end with `drain`."""
 
-    def __init__(self, store: Store, temporal: Client, task_queue: str, metrics: Metrics) -> None:
+    def __init__(self, store: Store, temporal: Client, task_queue: str, shards: int, metrics: Metrics) -> None:
         self._store = store
         self._temporal = temporal
         self._task_queue = task_queue
+        self._next_shard = itertools.cycle(range(shards))
         self._metrics = metrics
-        self._waiting: list[_Request] = []
+        self._batches: deque[_Batch] = deque()
+        self._waiting = 0
         self._waiting_bytes = 0
         self._something_waits = asyncio.Event()
         self._to_wake: set[tuple[str, int]] = set()
@@ -68,16 +80,21 @@ class Intake:
         self._loop = asyncio.get_running_loop()
         self._tasks = [asyncio.create_task(self._commit_forever()), asyncio.create_task(self._wake_forever())]
 
-    def keep(self, arrivals: list[Arrival], size: int) -> asyncio.Future[None]:
+    def keep(self, workspace_id: str, bodies: list[bytes], size: int) -> asyncio.Future[None]:
         """Done once the events are committed, or failed with `NotKept`, which is raised at once where too much waits.
         `size` is the bytes they hold in memory."""
-        if len(self._waiting) >= _MOST_WAITING:
+        if self._waiting >= _MOST_WAITING:
             raise NotKept("too many requests wait")
         self.reserve(size)
-        kept: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(_Request(arrivals, size, kept))
-        if len(self._waiting) == 1:
+        self._waiting += 1
+        if not self._batches or self._batches[-1].is_full():
+            self._batches.append(_Batch())
             self._something_waits.set()
+        batch = self._batches[-1]
+        batch.bodies[workspace_id] += bodies
+        batch.size += size
+        kept: asyncio.Future[None] = self._loop.create_future()
+        batch.kept.append(kept)
         return kept
 
     def reserve(self, size: int) -> None:
@@ -102,32 +119,35 @@ class Intake:
         await self._wake_all()
 
     async def _commit_forever(self) -> None:
-        while self._waiting or not self._draining:
+        while self._batches or not self._draining:
             await self._something_waits.wait()
-            batch, self._waiting = self._waiting[:_LARGEST_COMMIT], self._waiting[_LARGEST_COMMIT:]
-            if not self._waiting and not self._draining:
+            began = self._loop.time()
+            if self._batches:
+                await self._commit(self._batches.popleft())
+            if not self._batches and not self._draining:
                 self._something_waits.clear()
-            if batch:
-                await self._commit(batch)
+            await asyncio.sleep(began + _GATHER_SECONDS - self._loop.time())
 
-    async def _commit(self, batch: list[_Request]) -> None:
-        arrivals = [arrival for request in batch for arrival in request.arrivals]
+    async def _commit(self, batch: _Batch) -> None:
+        shard = next(self._next_shard)
+        events = sum(map(len, batch.bodies.values()))
         try:
-            await self._store.keep(arrivals)
+            await self._store.keep(batch.bodies, shard)
         except Exception as error:  # noqa: BLE001 - whatever it was, these requests are answered and the next ones taken
-            log.warning("intake.not_kept", events=len(arrivals), error=type(error).__name__)
-            for request in batch:
-                if not request.kept.done():
-                    request.kept.set_exception(NotKept("the database did not take the events"))
+            log.warning("intake.not_kept", events=events, error=type(error).__name__)
+            for kept in batch.kept:
+                if not kept.done():
+                    kept.set_exception(NotKept("the database did not take the events"))
             return
         finally:
-            self.release(sum(request.size for request in batch))
-        for request in batch:
-            if not request.kept.done():  # its client may have gone
-                request.kept.set_result(None)
-        self._metrics.kept.inc(len(batch))
-        self._metrics.events_kept.inc(len(arrivals))
-        self._note((arrival.workspace_id, arrival.shard) for arrival in arrivals)
+            self._waiting -= len(batch.kept)
+            self.release(batch.size)
+        for kept in batch.kept:
+            if not kept.done():  # its client may have gone
+                kept.set_result(None)
+        self._metrics.kept.inc(len(batch.kept))
+        self._metrics.events_kept.inc(events)
+        self._note((workspace_id, shard) for workspace_id in batch.bodies)
 
     def _note(self, shards: Iterable[tuple[str, int]]) -> None:
         shards = set(shards)

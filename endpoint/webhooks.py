@@ -4,7 +4,6 @@ A bare ASGI callable: a framework's request and response objects cost more than 
 (docs/decisions/0010-intake.md has the measurements).
 """
 
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import orjson
@@ -14,9 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from endpoint.intake import Intake, NotKept
 from endpoint.metrics import Metrics
 from endpoint.tokens import HEADER, WebhookTokens
-from iterable.webhook_event import concerns_email, occurrence_key
-from store.arrival import Arrival
-from store.keyring import KeyedHasher
+from iterable.webhook_event import concerns_email
 
 PATH = "/webhooks/iterable/"
 _MOST_EVENTS = 1_000
@@ -31,15 +28,11 @@ _NO_BODY: Message = {"type": "http.response.body", "body": b""}
 class Webhooks:
     """Nothing here builds a model or reads an event's meaning: that happens after the answer."""
 
-    def __init__(
-        self, intake: Intake, tokens: WebhookTokens, hasher: KeyedHasher, metrics: Metrics, max_bytes: int, shards: int
-    ) -> None:
+    def __init__(self, intake: Intake, tokens: WebhookTokens, metrics: Metrics, max_bytes: int) -> None:
         self._intake = intake
         self._tokens = tokens
-        self._of_occurrence = hasher.of_occurrence
         self._metrics = metrics
         self._max_bytes = max_bytes
-        self._shards = shards
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """204 once everything is kept; 401, 413, 400 for what can never be; 503 where Iterable should try again."""
@@ -61,39 +54,36 @@ class Webhooks:
             elif len(body) > self._max_bytes:
                 await self._refuse(send, 413, "too_large", f"more than {self._max_bytes} bytes")
             else:
-                arrivals = self._arrivals(workspace_id, body)
-                if arrivals is None:
+                events = self._events(body)
+                if events is None:
                     await self._refuse(
                         send, 400, "unreadable", f"neither an event nor an array of up to {_MOST_EVENTS}"
                     )
                     return
-                if arrivals:
-                    await self._intake.keep(arrivals, len(body))
+                if events:
+                    await self._intake.keep(workspace_id, events, len(body))
                 await send(_KEPT)
                 await send(_NO_BODY)
         except (NotKept, SQLAlchemyError):
             await self._refuse(send, 503, "not_kept", "try again", (b"retry-after", _RETRY_AFTER_SECONDS))
 
-    def _arrivals(self, workspace_id: str, body: bytes) -> list[Arrival] | None:
-        """What is to be kept of a request; None where it is no event and no array of events."""
+    def _events(self, body: bytes) -> list[bytes] | None:
+        """What is to be kept of a request; None where it is no event and no array of events. Parsed only to be sure
+        that it can be read: what an event says, and whether it was reported before, is the drain's to find out."""
         try:
             found: Any = orjson.loads(body)
         except orjson.JSONDecodeError:
             return None
-        now = datetime.now(UTC)
         if type(found) is dict:  # one event in every example of Iterable's; kept as it came
-            return self._arrival(workspace_id, cast("dict[str, Any]", found), body, now)
-        if not _is_batch(found):
-            return None
-        return [kept for one in found for kept in self._arrival(workspace_id, one, orjson.dumps(one), now)]
-
-    def _arrival(self, workspace_id: str, payload: dict[str, Any], body: bytes, now: datetime) -> list[Arrival]:
-        if not concerns_email(payload):
+            if concerns_email(cast("dict[str, Any]", found)):
+                return [body]
             self._metrics.events_ignored.inc()
             return []
-        event_id = self._of_occurrence(occurrence_key(payload))
-        shard = int(event_id[:8], 16) % self._shards if self._shards > 1 else 0
-        return [Arrival(workspace_id, shard, event_id, body, now)]
+        if not _is_batch(found):
+            return None
+        events = [orjson.dumps(one) for one in found if concerns_email(one)]
+        self._metrics.events_ignored.inc(len(found) - len(events))
+        return events
 
     async def _rest(self, message: Message, receive: Receive) -> bytes | None:
         """A body that comes in parts, read no further than allowed; None where its sender went away. While it is

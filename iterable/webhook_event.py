@@ -44,7 +44,8 @@ class UnreadableEvent(Exception):
 
 @dataclass(frozen=True)
 class WebhookEvent:
-    """What was reported, in Iterable's words. `url` has lost its query and fragment, which may be personal.
+    """What was reported, in Iterable's words. `url` has lost its query and fragment, which may be personal;
+    `occurrence` is the payload's `occurrence_key`.
 
     `list_ids`, `channel_ids` and `message_type_ids` say what was subscribed to or unsubscribed from, `source` by whom
     (`unsubSource`, `signupSource`). `channel_id` and `message_type_id` are those of the message that led to it.
@@ -59,6 +60,7 @@ class WebhookEvent:
     reason: str | None
     url: str | None
     correlation: dict[str, str]
+    occurrence: str
     source: str | None = None
     list_ids: tuple[int, ...] = ()
     channel_ids: tuple[int, ...] = ()
@@ -83,7 +85,6 @@ def occurrence_key(payload: dict[str, Any]) -> str:
     where there is one, since not every report has the user id beside it) and the lists, channels or message types.
 
     Two openings of one message in the same second are one occurrence by this; that is as fine as Iterable's time is.
-    Needs no more than a few look-ups: it is called before the webhook is answered.
     """
     fields = _fields(payload)
     message_id = fields.get("messageId")
@@ -128,6 +129,7 @@ def parse(body: bytes) -> WebhookEvent:
         reason=_text(fields.get("reason") or fields.get("recipientState") or fields.get("unsubSource")),
         url=_bare_url(fields.get("url") or fields.get("linkUrl")),
         correlation=_correlation(payload, fields),
+        occurrence=occurrence_key(payload),
         source=_text(fields.get("unsubSource") or fields.get("signupSource")),
         list_ids=_numbers(fields.get("emailListIds")) or _numbers([fields.get("emailListId")]),  # an export's form
         channel_ids=_numbers(fields.get("channelIds")),
@@ -136,6 +138,17 @@ def parse(body: bytes) -> WebhookEvent:
         message_type_id=_number(fields.get("messageTypeId")),
         read_from=_text(payload.get(_READ_FROM)),
     )
+
+
+def occurrence_of(body: bytes) -> str:
+    """The `occurrence_key` of a body; the body itself where it is no JSON object."""
+    try:
+        payload: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        payload = None
+    if not isinstance(payload, dict):
+        return body.decode(errors="replace")
+    return occurrence_key(cast("dict[str, Any]", payload))
 
 
 def people_of(body: bytes) -> list[tuple[str | None, str | None]]:

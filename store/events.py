@@ -155,14 +155,14 @@ class Events(SealingRepository):
 
     async def loose_of_messages(self, workspace_id: str, message_ids: Sequence[str]) -> list[Link]:
         """Events of messages, as far as their send is not proven."""
-        return await self._links(workspace_id, event.c.message_id, message_ids, event.c.firm.is_(False))
+        return await self._links(workspace_id, event.c.message_id, message_ids, event.c.firm == false())
 
     async def loose_of_people(self, workspace_id: str, pairs: Sequence[tuple[int, str]]) -> list[Link]:
         """Events of (campaign, person), as far as their send is not proven."""
         found: dict[int, Link] = {}
         for column in (event.c.recipient_hash, event.c.user_hash):
             person = tuple_(event.c.campaign_id, column)
-            for link in await self._links(workspace_id, person, pairs, event.c.firm.is_(False)):
+            for link in await self._links(workspace_id, person, pairs, event.c.firm == false()):
                 found[link.id] = link
         return list(found.values())
 
@@ -244,7 +244,7 @@ class Events(SealingRepository):
             select(event.c.event_id)
             .where(
                 event.c.workspace_id == workspace_id,
-                event.c.firm.is_(False),
+                event.c.firm == false(),
                 event.c.send_id.is_(None),
                 event.c.campaign_id.in_(ours),
                 newer.exists(),

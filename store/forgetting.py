@@ -8,9 +8,8 @@ import orjson
 from sqlalchemy import or_, select, update
 
 from contracts.suppression import Cause
-from store.keyring import KeyringError
 from store.repository import IN_BATCH, SealingRepository
-from store.tables import event, inbox, send, suppression
+from store.tables import event, send, suppression
 
 BODY = orjson.dumps({"forgotten": True})
 """What stands in place of an event's body."""
@@ -18,7 +17,7 @@ BODY = orjson.dumps({"forgotten": True})
 
 @dataclass(frozen=True)
 class Forgotten:
-    """How many rows were changed."""
+    """How many of each were changed."""
 
     events: int
     waiting: int
@@ -56,20 +55,11 @@ class Forgetting(SealingRepository):
         return found
 
     async def forget(
-        self,
-        workspace_id: str,
-        hashes: Sequence[str],
-        concerns: Callable[[bytes], bool],
-        pseudonym: Callable[[str], str],
-    ) -> Forgotten:
-        """Erases bodies and hashes of a person.
-
-        Waiting events carry no hash outside of their sealed bodies, so every one of the workspace is opened:
-        `concerns` says of a body whether it is the person's. `pseudonym` gives the stand-in for the recipient of a
-        send: nothing else has it, so the ledger keeps its row and loses the person.
-        """
+        self, workspace_id: str, hashes: Sequence[str], pseudonym: Callable[[str], str]
+    ) -> tuple[int, int]:
+        """Erases bodies and hashes of a person: how many events and sends were theirs. `pseudonym` gives the stand-in
+        for the recipient of a send: nothing else has it, so the ledger keeps its row and loses the person."""
         events = await self._forget_events(workspace_id, hashes)
-        waiting = await self._forget_waiting(workspace_id, concerns)
         sends = list(
             await self._connection.scalars(
                 select(send.c.send_id).where(send.c.workspace_id == workspace_id, send.c.recipient_hash.in_(hashes))
@@ -81,7 +71,7 @@ class Forgetting(SealingRepository):
                 .where(send.c.workspace_id == workspace_id, send.c.send_id == send_id)
                 .values(recipient_hash=pseudonym(send_id))
             )
-        return Forgotten(events, waiting, len(sends))
+        return events, len(sends)
 
     async def _forget_events(self, workspace_id: str, hashes: Sequence[str]) -> int:
         mine = (event.c.workspace_id == workspace_id) & or_(
@@ -97,19 +87,3 @@ class Forgetting(SealingRepository):
             }
             await self._connection.execute(update(event).where(event.c.id == row.id).values(changes))
         return len(rows)
-
-    async def _forget_waiting(self, workspace_id: str, concerns: Callable[[bytes], bool]) -> int:
-        rows = await self._connection.execute(
-            select(inbox.c.id, inbox.c.event_id, inbox.c.body).where(inbox.c.workspace_id == workspace_id)
-        )
-        mine: list[int] = []
-        for row in rows:
-            try:
-                body = self._keyring.open(row.body, f"inbox.body.{workspace_id}/{row.event_id}")
-            except KeyringError:
-                continue  # nobody can read it
-            if concerns(body):
-                mine.append(row.id)
-        for start in range(0, len(mine), IN_BATCH):
-            await self._connection.execute(inbox.delete().where(inbox.c.id.in_(mine[start : start + IN_BATCH])))
-        return len(mine)

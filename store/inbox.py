@@ -4,19 +4,27 @@ What the endpoint takes comes in packets (`store/packets.py`); what came another
 own. A reader of the inbox sees both as single events: an id below zero is one of a packet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
 
-from store.arrival import Arrival
 from store.keyring import KeyringError
 from store.packets import Packets
 from store.repository import IN_BATCH, SealingRepository
 from store.tables import inbox
 
-__all__ = ["Arrival", "Inbox", "Waiting"]
+
+@dataclass(frozen=True)
+class Arrival:
+    """One event that gets a row of its own: `event_id` names the occurrence, `body` is the JSON as reported."""
+
+    workspace_id: str
+    shard: int
+    event_id: str
+    body: bytes
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,6 @@ class Waiting:
     """One event that waits to be drained. `body` is None where it does not open: its key is gone from the ring."""
 
     id: int
-    event_id: str
     body: bytes | None
     received_at: datetime
 
@@ -72,7 +79,7 @@ class Inbox(SealingRepository):
         if more or len(single) >= most_events:
             return single, True
         packed = await self._packets.batch(workspace_id, shard, most_events - len(single))
-        found = single + [Waiting(-id_, a.event_id, a.body, a.received_at) for id_, a in packed]
+        found = single + [Waiting(-one.id, one.body, one.received_at) for one in packed]
         return found, len(found) >= most_events
 
     async def _singles(
@@ -105,8 +112,7 @@ class Inbox(SealingRepository):
             .order_by(inbox.c.id)
         )
         return [
-            Waiting(row.id, row.event_id, self._opened(workspace_id, row.event_id, row.body), row.received_at)
-            for row in rows
+            Waiting(row.id, self._opened(workspace_id, row.event_id, row.body), row.received_at) for row in rows
         ], more
 
     async def remove(self, ids: Sequence[int]) -> None:
@@ -116,24 +122,32 @@ class Inbox(SealingRepository):
             await self._connection.execute(delete(inbox).where(inbox.c.id.in_(single[start : start + IN_BATCH])))
         await self._packets.remove([-id_ for id_ in ids if id_ < 0])
 
-    async def set_aside(self, id_: int, problem: str) -> None:
-        """Keeps an event that could not be read, with the reason, out of the way of the others."""
+    async def set_aside(self, workspace_id: str, id_: int, name: str, problem: str) -> None:
+        """Keeps an event that could not be drained, with the reason, out of the way of the others. `name` is its
+        occurrence's, for one that comes in a packet: there it has none yet."""
         if id_ > 0:
             await self._connection.execute(update(inbox).where(inbox.c.id == id_).values(problem=problem))
             return
-        arrival = await self._packets.get(-id_)
-        if arrival is not None:
-            await self.add([arrival])
+        one = await self._packets.get(-id_)
+        if one is not None:
+            await self.add([Arrival(workspace_id, one.shard, name, one.body, one.received_at)])
             await self._connection.execute(
                 update(inbox)
-                .where(inbox.c.workspace_id == arrival.workspace_id, inbox.c.event_id == arrival.event_id)
+                .where(inbox.c.workspace_id == workspace_id, inbox.c.event_id == name)
                 .values(problem=problem)
             )
             await self._packets.remove([-id_])
 
-    async def unpack(self, workspace_id: str) -> None:
-        """Gives every waiting event of a workspace a row of its own, for whoever must look at each of them."""
-        await self.add(await self._packets.take_all(workspace_id))
+    async def erase(self, workspace_id: str, concerns: Callable[[bytes], bool]) -> int:
+        """Erases events, waiting or set aside, of whose bodies `concerns` says so; how many. Every one of the workspace
+        is opened, because outside of its body nothing says whose it is."""
+        rows = await self._connection.execute(
+            select(inbox.c.id, inbox.c.event_id, inbox.c.body).where(inbox.c.workspace_id == workspace_id)
+        )
+        opened = [(row.id, self._opened(workspace_id, row.event_id, row.body)) for row in rows]
+        mine = [id_ for id_, body in opened if body is not None and concerns(body)]
+        await self.remove(mine)
+        return len(mine) + await self._packets.erase(workspace_id, concerns)
 
     async def problems(self, workspace_id: str, limit: int) -> list[Problem]:
         """Events that were set aside, oldest first."""

@@ -1,17 +1,18 @@
-"""Packets: events as the endpoint took them, many in one sealed row.
+"""Packets: events as the endpoint took them, many in one sealed row, without a name yet.
 
 Taking a hundred events costs one INSERT and one encryption. Which of a packet's events are gone already is a bitmap
 beside it, so that single events can be taken out; a packet goes when its last event does.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
-from store.arrival import Arrival
-from store.packing import mark_gone, unpack
+from store.packing import COLUMNS, mark_gone, pack, unpack
 from store.repository import IN_BATCH, SealingRepository
 from store.tables import packet
 
@@ -19,11 +20,21 @@ _PLACES = 4096
 """An event's id is its packet's id times this, plus its place in it; more than a packet may hold."""
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One event of a packet."""
+
+    id: int
+    shard: int
+    body: bytes
+    received_at: datetime
+
+
 class Packets(SealingRepository):
     """Queries over packets. `store/writer.py` writes them."""
 
-    async def batch(self, workspace_id: str, shard: int, limit: int) -> list[tuple[int, Arrival]]:
-        """(id, event): the oldest of a shard, in whole packets, until there are `limit` or no more."""
+    async def batch(self, workspace_id: str, shard: int, limit: int) -> list[Packed]:
+        """The oldest of a shard, in whole packets, until there are `limit` or no more."""
         heads = await self._connection.execute(
             select(packet.c.id, packet.c.events)
             .where(packet.c.workspace_id == workspace_id, packet.c.shard == shard)
@@ -38,12 +49,12 @@ class Packets(SealingRepository):
             limit -= head.events
         return [one for row in await self._rows(wanted) for one in self._events(row)]
 
-    async def get(self, id_: int) -> Arrival | None:
+    async def get(self, id_: int) -> Packed | None:
         """One event, unless it is gone."""
         for row in await self._rows([id_ // _PLACES]):
-            for one, arrival in self._events(row):
-                if one == id_:
-                    return arrival
+            for one in self._events(row):
+                if one.id == id_:
+                    return one
         return None
 
     async def remove(self, ids: Sequence[int]) -> None:
@@ -69,12 +80,23 @@ class Packets(SealingRepository):
                 left,
             )
 
-    async def take_all(self, workspace_id: str) -> list[Arrival]:
-        """Every event of a workspace, out of their packets."""
+    async def erase(self, workspace_id: str, concerns: Callable[[bytes], bool]) -> int:
+        """Takes events out of their packets for good, not only off the list; how many."""
         ids = list(await self._connection.scalars(select(packet.c.id).where(packet.c.workspace_id == workspace_id)))
-        arrivals = [arrival for row in await self._rows(ids) for _, arrival in self._events(row)]
-        await self._delete(ids)
-        return arrivals
+        erased = 0
+        for row in await self._rows(ids):
+            events = self._events(row)
+            left = [one for one in events if not concerns(one.body)]
+            if len(left) < len(events):
+                erased += len(events) - len(left)
+                await self._delete([row.id])
+                bodies = {workspace_id: [one.body for one in left]}
+                rows = pack(bodies, row.shard, events[0].received_at, self._keyring)
+                if left:
+                    await self._connection.execute(
+                        insert(packet), [dict(zip(COLUMNS, values, strict=True)) for values in rows]
+                    )
+        return erased
 
     async def shards_waiting(self) -> set[tuple[str, int]]:
         """(workspace, shard) of everything that waits."""
@@ -117,5 +139,8 @@ class Packets(SealingRepository):
         for start in range(0, len(ids), IN_BATCH):
             await self._connection.execute(delete(packet).where(packet.c.id.in_(ids[start : start + IN_BATCH])))
 
-    def _events(self, row: Row[Any]) -> list[tuple[int, Arrival]]:
-        return [(row.id * _PLACES + place, arrival) for place, arrival in unpack(row, self._keyring)]
+    def _events(self, row: Row[Any]) -> list[Packed]:
+        return [
+            Packed(row.id * _PLACES + place, row.shard, body, received_at)
+            for place, body, received_at in unpack(row, self._keyring)
+        ]

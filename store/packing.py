@@ -1,41 +1,48 @@
-"""Many arrived events in one sealed value, and out of it again.
+"""Many events in one sealed value, and out of it again.
 
 The value is sealed for a random key that is kept beside it, because the row's own id is not known before it is written.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any
 
-from store.arrival import Arrival
 from store.keyring import Keyring
+from store.tables import microseconds
 
 _MOST_EVENTS = 500
 _MOST_BYTES = 1_000_000
 """A row is closed once it holds so much: a drained batch is made of whole rows."""
-_HEAD = struct.Struct(">32sqI")  # event id, received at (microseconds since 1970), length of the body that follows
-_NOTHING_YET: tuple[list[Arrival], int] = ([], 0)
+_HEAD = struct.Struct(">q")  # when they were taken, in microseconds since 1970; then the length of each body, then they
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def pack(arrivals: Iterable[Arrival], keyring: Keyring) -> list[dict[str, Any]]:
-    """Rows of the table `packet` that hold the events in order of arrival."""
-    return [_packed(part, keyring) for part in _parts(arrivals)]
+def pack(
+    bodies: Mapping[str, Sequence[bytes]], shard: int, received_at: datetime, keyring: Keyring
+) -> list[tuple[Any, ...]]:
+    """Rows of the table `packet` (as `COLUMNS` has them) that hold the events, by workspace, in order of arrival."""
+    return [
+        _packed(workspace_id, shard, part, received_at, keyring)
+        for workspace_id, some in bodies.items()
+        for part in _parts(some)
+    ]
 
 
-def unpack(row: Any, keyring: Keyring) -> Iterator[tuple[int, Arrival]]:
-    """(place, event) of a row's events, those that are gone left out."""
+COLUMNS = ("workspace_id", "shard", "key", "size", "events", "body")
+
+
+def unpack(row: Any, keyring: Keyring) -> Iterator[tuple[int, bytes, datetime]]:
+    """(place, event, when it was taken) of a row's events, those that are gone left out."""
     packed = keyring.open(row.body, _place(row.workspace_id, row.key))
+    lengths = struct.Struct(f">{row.size}I")
+    received_at = _EPOCH + timedelta(microseconds=_HEAD.unpack_from(packed)[0])
     gone = int.from_bytes(row.gone or b"", "big")
-    at = 0
-    for place in range(row.size):
-        event_id, received, length = _HEAD.unpack_from(packed, at)
-        at += _HEAD.size
+    at = _HEAD.size + lengths.size
+    for place, length in enumerate(lengths.unpack_from(packed, _HEAD.size)):
         if not gone >> place & 1:
-            received_at = _EPOCH + timedelta(microseconds=received)
-            yield place, Arrival(row.workspace_id, row.shard, event_id.hex(), packed[at : at + length], received_at)
+            yield place, packed[at : at + length], received_at
         at += length
 
 
@@ -45,36 +52,25 @@ def mark_gone(row: Any, places: int) -> tuple[bytes, int]:
     return gone.to_bytes((row.size + 7) // 8, "big"), row.size - gone.bit_count()
 
 
-def _parts(arrivals: Iterable[Arrival]) -> list[list[Arrival]]:
-    """What becomes one row each: a workspace's events of one shard, in order of arrival, up to a row's bounds."""
-    growing: dict[tuple[str, int], tuple[list[Arrival], int]] = {}
-    parts: list[list[Arrival]] = []
-    for arrival in arrivals:
-        whose = arrival.workspace_id, arrival.shard
-        part, size = growing.get(whose) or _NOTHING_YET
-        if not part or len(part) >= _MOST_EVENTS or size + len(arrival.body) > _MOST_BYTES:
-            part, size = list[Arrival](), 0
-            parts.append(part)
-        part.append(arrival)
-        growing[whose] = part, size + len(arrival.body)
-    return parts
+def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """What becomes one row each."""
+    first = size = 0
+    for number, body in enumerate(bodies):
+        if number > first and (number - first >= _MOST_EVENTS or size + len(body) > _MOST_BYTES):
+            yield bodies[first:number]
+            first, size = number, 0
+        size += len(body)
+    if first < len(bodies):
+        yield bodies[first:]
 
 
-def _packed(arrivals: Sequence[Arrival], keyring: Keyring) -> dict[str, Any]:
-    first = arrivals[0]
+def _packed(
+    workspace_id: str, shard: int, bodies: Sequence[bytes], received_at: datetime, keyring: Keyring
+) -> tuple[Any, ...]:
     key = token_hex(16)
-    pieces: list[bytes] = []
-    for arrival in arrivals:
-        received = (arrival.received_at - _EPOCH) // timedelta(microseconds=1)
-        pieces += (_HEAD.pack(bytes.fromhex(arrival.event_id), received, len(arrival.body)), arrival.body)
-    return {
-        "workspace_id": first.workspace_id,
-        "shard": first.shard,
-        "key": key,
-        "size": len(arrivals),
-        "events": len(arrivals),
-        "body": keyring.seal(b"".join(pieces), _place(first.workspace_id, key)),
-    }
+    head = _HEAD.pack(microseconds(received_at)) + struct.pack(f">{len(bodies)}I", *map(len, bodies))
+    sealed = keyring.seal(head + b"".join(bodies), _place(workspace_id, key))
+    return workspace_id, shard, key, len(bodies), len(bodies), sealed
 
 
 def _place(workspace_id: str, key: str) -> str:

@@ -4,18 +4,18 @@ The transaction belongs to the task, not to the query: a caller opens one, does 
 commits when the block ends.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from store.arrival import Arrival
 from store.backfills import Backfills
 from store.connectors import Connectors
 from store.events import Events
@@ -24,18 +24,20 @@ from store.forgetting import Forgetting
 from store.inbox import Inbox
 from store.keyring import KeyedHasher, Keyring
 from store.pace import Paces
+from store.packing import pack
 from store.pushes import Pushes
 from store.secrets import Secrets
 from store.sends import Sends
 from store.shadows import Shadows
 from store.suppressions import Suppressions
 from store.templates import Templates
-from store.writer import PacketWriter
+from store.writer import PacketWriter, PostgresWriter, SqliteWriter
 
 SCHEMA = "0005"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 _SQLITE_BUSY_MS = 10_000  # another process may hold the write lock for as long as a batch takes
 
 
@@ -80,7 +82,7 @@ class Store:
         engine = make_engine(url)
         async with engine.begin() as connection:
             pepper = await Secrets(connection, keyring, clock).recipient_pepper()
-        return cls(engine, PacketWriter(make_writing_engine(url), keyring), keyring, KeyedHasher(pepper), clock)
+        return cls(engine, make_writer(url), keyring, KeyedHasher(pepper), clock)
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Transaction]:
@@ -95,9 +97,10 @@ class Store:
             reading = await connection.execution_options(reading=True)
             yield Transaction(reading, self._keyring, self._clock)
 
-    async def keep(self, arrivals: Sequence[Arrival]) -> None:
-        """Adds events to the inbox in a transaction of its own, without the loop's time; committed when it returns."""
-        await self._writer.write(arrivals)
+    async def keep(self, bodies: Mapping[str, Sequence[bytes]], shard: int) -> None:
+        """Adds events, by workspace and as they were posted, to the inbox of a shard, in a transaction of its own:
+        committed when it returns."""
+        await self._writer.write(pack(bodies, shard, self._clock(), self._keyring))
 
     async def is_current(self) -> bool:
         """Whether the database has the schema that this code was written for."""
@@ -113,7 +116,7 @@ class Store:
 
     async def close(self) -> None:
         """Closes all connections."""
-        self._writer.close()
+        await self._writer.close()
         await self._engine.dispose()
 
 
@@ -127,14 +130,19 @@ def make_engine(url: str) -> AsyncEngine:
     return engine
 
 
-def make_writing_engine(url: str) -> Engine:
-    """The same database for the thread of a `PacketWriter`: every statement commits. Connects at its first use."""
+def make_writer(url: str) -> PacketWriter:
+    """What takes arrived events into the same database. Connects at its first use."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
-    engine = create_engine(parsed.set(drivername="sqlite"), isolation_level="AUTOCOMMIT")
-    event.listen(engine, "connect", _prepare_sqlite)
-    return engine
+        return PostgresWriter(create_async_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True))
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(parsed.database or "", isolation_level=None, timeout=0)
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    return SqliteWriter(connect)
 
 
 def _prepare_sqlite(dbapi_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
@@ -143,7 +151,7 @@ def _prepare_sqlite(dbapi_connection: DBAPIConnection, record: ConnectionPoolEnt
     connection: Any = dbapi_connection
     connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver's guess
     cursor = dbapi_connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_SQLITE_BUSY_MS}"):
+    for pragma in (*_PRAGMAS, f"busy_timeout={_SQLITE_BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -1,65 +1,106 @@
-"""Takes arrived events into the store: on a thread of its own, over a connection of its own.
+"""Takes arrived events into the store, over a connection of its own: one statement that is its own transaction.
 
-The asynchronous drivers hop between threads at every statement, and each hop waits for a loop that is busy with the
-next requests. Here a commit is one hop there and one back, and one statement that is its own transaction: the thread
-needs the interpreter's lock as seldom as can be.
+There is no thread in here. A thread that commits needs the interpreter's lock while the loop is busy with the next
+requests, and handing it to and fro costs both of them more than the commit does (docs/decisions/0010-intake.md). So
+PostgreSQL is spoken to on the loop, and SQLite, which is a file, is written by the loop itself; it never waits for
+another process's lock while it does.
 """
 
 import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from itertools import chain
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from store.arrival import Arrival
-from store.keyring import Keyring
-from store.packing import pack
+from store.packing import COLUMNS
 
-_COLUMNS = ("workspace_id", "shard", "key", "size", "events", "body")
+Rows = Sequence[tuple[Any, ...]]
+"""Of the table `packet`."""
+
+_ASK_AGAIN_SECONDS = 0.002
+_PATIENCE_SECONDS = 10.0
+"""How long another process may hold SQLite's write lock. A batch that is drained takes a fraction of a second."""
 
 
-class PacketWriter:
-    """One commit at a time. `engine` must not begin transactions by itself (isolation level AUTOCOMMIT)."""
+class PacketWriter(Protocol):
+    """One commit at a time. Connects at its first."""
 
-    def __init__(self, engine: Engine, keyring: Keyring) -> None:
+    async def write(self, rows: Rows) -> None:
+        """Returns once the rows are committed; raises where they are not, or where that is not known."""
+        ...
+
+    async def close(self) -> None:
+        """Ends its connection."""
+        ...
+
+
+class PostgresWriter:
+    """`engine` must not begin transactions by itself (isolation level AUTOCOMMIT)."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._keyring = keyring
-        self._connection: Connection | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="packet-writer")
+        self._connection: AsyncConnection | None = None
 
-    async def write(self, arrivals: Sequence[Arrival]) -> None:
-        """Returns once the events are committed; raises where they are not, or where that is not known."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, arrivals)
-
-    def close(self) -> None:
-        """Waits for a commit that is under way."""
-        self._thread.submit(self._disconnect).result()
-        self._thread.shutdown()
-        self._engine.dispose()
-
-    def _commit(self, arrivals: Sequence[Arrival]) -> None:
-        rows = pack(arrivals, self._keyring)
-        values: tuple[Any, ...] = tuple(row[column] for row in rows for column in _COLUMNS)
+    async def write(self, rows: Rows) -> None:
+        """See `PacketWriter`. The driver's own call: a statement of SQLAlchemy's takes twice the time."""
         if self._connection is None:
-            self._connection = self._engine.connect()
+            self._connection = await self._engine.connect()
         try:
-            self._connection.exec_driver_sql(_statement(len(rows), self._engine.dialect.paramstyle), values)
-            self._connection.commit()
+            driver: Any = (await self._connection.get_raw_connection()).driver_connection
+            await driver.execute(_insert(len(rows), "%s"), tuple(chain.from_iterable(rows)))
         except BaseException:
-            self._disconnect()  # the next commit gets a sound one
+            await self._connection.invalidate()  # the next commit gets a sound one
+            await self._disconnect()
             raise
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    async def close(self) -> None:
+        """See `PacketWriter`."""
+        await self._disconnect()
+        await self._engine.dispose()
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+class SqliteWriter:
+    """A commit takes the loop's time: half a millisecond on a disk that is any good. `connect` gives a connection in
+    autocommit mode that does not wait for locks."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
+
+    async def write(self, rows: Rows) -> None:
+        """See `PacketWriter`."""
+        if self._connection is None:
+            self._connection = self._connect()
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                self._connection.execute(_insert(len(rows), "?"), tuple(chain.from_iterable(rows)))
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    await self.close()  # the next commit gets a sound one
+                    raise
+                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+            else:
+                return
+
+    async def close(self) -> None:
+        """See `PacketWriter`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 @cache
-def _statement(rows: int, paramstyle: str) -> str:
+def _insert(rows: int, mark: str) -> str:
     """One INSERT for all rows, so that all are there or none."""
-    mark = "?" if paramstyle == "qmark" else "%s"
-    row = f"({', '.join([mark] * len(_COLUMNS))})"
-    return f"INSERT INTO packet ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - our own names
+    row = f"({', '.join([mark] * len(COLUMNS))})"
+    return f"INSERT INTO packet ({', '.join(COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - our own names
