@@ -194,9 +194,7 @@ class InboxActivities:
                 recorded.append(_recorded(ours.model_copy(update={"url": None}), one, workspace_id, [], BODY))
         await tx.suppressions.record(workspace_id, reports)
         await tx.events.add(workspace_id, recorded)
-        event_ids = sorted({one.event.event_id for one in recorded})
-        await join(tx, workspace_id, event_ids)
-        joined = {link.event_id for link in await tx.events.links(workspace_id, event_ids) if link.send_id}
+        joined = await join(tx, workspace_id, sorted({one.event.event_id for one in recorded}))
         return sum(one.event.event_id in joined for one in recorded)
 
     async def _set_aside(self, tx: Transaction, workspace_id: str, one: Waiting, problem: str) -> None:
@@ -212,6 +210,7 @@ class InboxActivities:
             async with self._store.begin() as tx:
                 await tx.feed.lock(workspace_id)
                 await join(tx, workspace_id, event_ids)
+                await tx.events.looked_at(workspace_id, event_ids)
 
     async def _tell_runs(self, workspace_id: str) -> None:
         """Signals only runs that can still be open: one that has ended costs a call once, and is remembered. A signal

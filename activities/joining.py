@@ -12,54 +12,60 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from activities.matching import Message, Room, match
-from contracts.event import in_order
+from contracts.event import place
 from contracts.send import standing
 from store.events import Link, Move
 from store.sends import Standing
 from store.store import Transaction
 
+_Goal = tuple[Link, str | None]
+"""An event, and the send it belongs to."""
 
-async def join(tx: Transaction, workspace_id: str, event_ids: Sequence[str]) -> None:
-    """Joins events that are kept, and whatever else they decide. The caller holds the lock of the workspace's feed."""
+
+async def join(tx: Transaction, workspace_id: str, event_ids: Sequence[str]) -> set[str]:
+    """Joins events that are kept, and whatever else they decide; those of the given ones that belong to a send now. The
+    caller holds the lock of the workspace's feed."""
     fresh = await tx.events.links(workspace_id, event_ids)
-    touched = await _join_by_name(tx, workspace_id, fresh)
-    touched |= await _join_by_person(tx, workspace_id, event_ids, touched)
-    await tx.events.looked_at(workspace_id, event_ids)
+    named = await _by_name(tx, workspace_id, fresh)
+    touched = await _place(tx, workspace_id, named, firm=True)
+    inferred = await _by_person(tx, workspace_id, fresh, named, touched)
+    touched |= await _place(tx, workspace_id, inferred, firm=False)
     await _record_standings(tx, workspace_id, sorted(touched))
+    goals = {link.id: send_id for link, send_id in (*named, *inferred)}
+    return {link.event_id for link in fresh if goals.get(link.id, link.send_id) is not None}
 
 
-async def _join_by_name(tx: Transaction, workspace_id: str, fresh: list[Link]) -> set[str]:
-    """Events that name their send, and all events of their messages. The sends that were touched."""
+async def _by_name(tx: Transaction, workspace_id: str, fresh: list[Link]) -> list[_Goal]:
+    """Events that name their send, and all events of their messages."""
     named = await tx.events.names(workspace_id, sorted({link.message_id for link in fresh if link.message_id}))
     loose = {link.id: link for link in fresh if not link.firm}
-    if named:
-        loose |= {link.id: link for link in await tx.events.loose_of_messages(workspace_id, sorted(named))}
+    loose |= {link.id: link for link in await tx.events.loose_of_messages(workspace_id, sorted(named))}
     wanted = {send_id for names in named.values() for send_id in names}
     wanted |= {link.named_send for link in loose.values() if link.named_send}
-    ours = await tx.sends.by_ids(workspace_id, sorted(wanted))
-    goals: list[tuple[Link, str]] = []
+    ours = await tx.sends.known(workspace_id, sorted(wanted))
+    goals: list[_Goal] = []
     for link in loose.values():
         names = {link.named_send} if link.named_send in ours else named.get(link.message_id or "", set())
         known = sorted(name for name in names if name in ours)
         if known:
             goals.append((link, known[0]))  # one, but for a provider that mixes messages up: then always the same
-    return await _place(tx, workspace_id, goals, firm=True)
+    return goals
 
 
-async def _join_by_person(tx: Transaction, workspace_id: str, event_ids: Sequence[str], named: set[str]) -> set[str]:
+async def _by_person(
+    tx: Transaction, workspace_id: str, fresh: list[Link], named: list[_Goal], touched: set[str]
+) -> list[_Goal]:
     """Events without a name. Judged anew is everything of the same campaigns and people that has none either: a fresh
     event may tell which message is meant, a send that got its message leaves the others to other sends."""
-    fresh = await tx.events.links(workspace_id, event_ids)
-    pairs = {pair for link in fresh for pair in link.pairs}
-    for row in (await tx.sends.by_ids(workspace_id, sorted(named))).values():
-        if row.campaign_id is not None:
-            pairs.add((row.campaign_id, row.recipient_hash))
-    loose = await _loose_group(tx, workspace_id, [link for link in fresh if not link.firm], pairs)
+    pairs = {pair for link in fresh for pair in link.pairs} | await tx.sends.pairs(workspace_id, sorted(touched))
+    proven = {link.id for link, _ in named}
+    start = [link for link in fresh if not link.firm and link.id not in proven]
+    loose = await _loose_group(tx, workspace_id, start, pairs)
     if not loose:
-        return set()
+        return []
     rooms = await _rooms(tx, workspace_id, {pair for link in loose for pair in link.pairs})
     found = match(_messages(loose), rooms)
-    return await _place(tx, workspace_id, [(link, found.get(link.key)) for link in loose], firm=False)
+    return [(link, found.get(link.key)) for link in loose]
 
 
 async def _loose_group(
@@ -114,9 +120,7 @@ def _messages(loose: Iterable[Link]) -> list[Message]:
     ]
 
 
-async def _place(
-    tx: Transaction, workspace_id: str, goals: Sequence[tuple[Link, str | None]], *, firm: bool
-) -> set[str]:
+async def _place(tx: Transaction, workspace_id: str, goals: Sequence[_Goal], *, firm: bool) -> set[str]:
     """Moves events to their sends: the sends that lost or got one. Only what moves is handed out again."""
     moves = [Move(link.id, send_id, firm) for link, send_id in goals if link.send_id != send_id]
     moves.sort(key=lambda move: move.id)
@@ -129,10 +133,10 @@ async def _place(
 
 
 async def _record_standings(tx: Transaction, workspace_id: str, send_ids: list[str]) -> None:
-    events = await tx.events.of_sends(workspace_id, send_ids)
+    found = await tx.events.happenings(workspace_id, send_ids)
     standings: list[Standing] = []
     for send_id in send_ids:
-        ordered = in_order(events.get(send_id, []))
-        message_id = next((event.message_id for event in ordered if event.message_id), None)
-        standings.append(Standing(send_id, *standing(ordered), message_id))
+        events = found.get(send_id, [])
+        first = min((event for event in events if event.message_id), key=place, default=None)
+        standings.append(Standing(send_id, *standing(events), first.message_id if first else None))
     await tx.sends.set_standings(workspace_id, standings)

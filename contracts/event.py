@@ -1,8 +1,9 @@
 """Events: what Iterable reports of a message, in our words; and what a set of them says about a send."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Any, Protocol, Self, TypeVar
 
 from contracts.model import Contract, SendId, Sha256, WorkspaceId
 from contracts.skip import SKIP_ADVICE, SkipClass, skip_class
@@ -36,6 +37,23 @@ class Event(Contract):
     message_id: str | None = None
     reason: str | None = None
     url: str | None = None
+
+
+class Occurrence(Protocol):
+    """As much of an event as its place in a send's life and the send's standing follow from. `occurred_at` only has to
+    compare with others of its kind."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def occurred_at(self) -> Any: ...
+    @property
+    def reason(self) -> str | None: ...
+
+
+E = TypeVar("E", bound=Occurrence)
 
 
 class TimelineEntry(Contract):
@@ -84,34 +102,43 @@ _RANK = {
     EventKind.BOUNCED: 4,
     EventKind.COMPLAINED: 5,
 }
-_LIFE = (
-    EventKind.SKIPPED,
-    EventKind.SENT,
-    EventKind.DELIVERED,
-    EventKind.OPENED,
-    EventKind.CLICKED,
-    EventKind.BOUNCED,
-    EventKind.COMPLAINED,
-    EventKind.UNSUBSCRIBED,
-    EventKind.RESUBSCRIBED,
-)
+_LIFE = {
+    kind: place
+    for place, kind in enumerate(
+        (
+            EventKind.SKIPPED,
+            EventKind.SENT,
+            EventKind.DELIVERED,
+            EventKind.OPENED,
+            EventKind.CLICKED,
+            EventKind.BOUNCED,
+            EventKind.COMPLAINED,
+            EventKind.UNSUBSCRIBED,
+            EventKind.RESUBSCRIBED,
+        )
+    )
+}
 """The order of a message's life, for events of the same second."""
 SETTLING = frozenset({EventKind.SKIPPED, EventKind.BOUNCED, EventKind.COMPLAINED})
 """After one of these nothing more is to be expected of a send."""
 
 
+def place(event: Occurrence) -> tuple[Any, int, str]:
+    """Where an event stands among those of its send: by occurrence; ties (Iterable reports whole seconds) by the order
+    of a message's life, then by id, so that every arrival order gives the same list."""
+    return event.occurred_at, _LIFE[EventKind(event.kind)], event.event_id
+
+
 def in_order(events: list[Event]) -> list[Event]:
-    """Each occurrence once, in order of occurrence; ties (Iterable reports whole seconds) by the order of a message's
-    life, then by id, so that every arrival order gives the same list."""
-    once = {event.event_id: event for event in events}
-    return sorted(once.values(), key=lambda e: (e.occurred_at, _LIFE.index(e.kind), e.event_id))
+    """Each occurrence once, in order of occurrence."""
+    return sorted({event.event_id: event for event in events}.values(), key=place)
 
 
-def decisive(events: list[Event]) -> Event | None:
+def decisive(events: Iterable[E]) -> E | None:
     """The event that says how a send stands: the furthest in a message's life, whatever the order of arrival.
 
     An open or click proves that the message went out, so it counts as sent even where the `sent` event was lost.
     Unsubscribes and resubscribes say nothing about the message.
     """
-    telling = [event for event in in_order(events) if event.kind in _RANK]
-    return max(telling, key=lambda e: _RANK[e.kind]) if telling else None
+    telling = [(-_RANK[EventKind(event.kind)], place(event), event) for event in events if event.kind in _RANK]
+    return min(telling, key=lambda told: told[:2])[2] if telling else None

@@ -1,5 +1,6 @@
 """A send: one message to one recipient. `SendRequest` is what GenieOS starts `SendWorkflow` with."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
@@ -7,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, Field, JsonValue, field_validator, model_validator
 
 from contracts.connector import ProjectType
-from contracts.event import SETTLING, Event, EventKind, decisive, in_order
+from contracts.event import SETTLING, Event, EventKind, Occurrence, decisive
 from contracts.model import Contract, SendId, Sha256, WorkspaceId
 from contracts.template import EmailAddress, Stream, Template
 from contracts.warning import SendWarning
@@ -138,12 +139,11 @@ _STATUS_OF_KIND = {
 }
 
 
-def standing(events: list[Event]) -> tuple[SendStatus, str | None]:
+def standing(events: Sequence[Occurrence]) -> tuple[SendStatus, str | None]:
     """Status and reason of a message that Iterable took, from its events in whatever order they arrived."""
     event = decisive(events)
     if event is None:
         return SendStatus.ACCEPTED, None
-    kinds = {e.kind for e in in_order(events)}
-    if event.kind in {EventKind.OPENED, EventKind.CLICKED} and EventKind.DELIVERED in kinds:
+    if event.kind in {EventKind.OPENED, EventKind.CLICKED} and any(e.kind == EventKind.DELIVERED for e in events):
         return SendStatus.DELIVERED, None
-    return _STATUS_OF_KIND[event.kind], event.reason if event.kind in SETTLING else None
+    return _STATUS_OF_KIND[EventKind(event.kind)], event.reason if event.kind in SETTLING else None

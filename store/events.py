@@ -4,27 +4,23 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    TextClause,
     bindparam,
-    false,
     func,
-    or_,
     select,
-    tuple_,
     type_coerce,
     update,
 )
 
 from contracts.event import Event, EventKind, TimelineEntry
-from store.repository import IN_BATCH, SealingRepository
-from store.tables import attempt, event, send, shadow
+from store.repository import IN_BATCH, SealingRepository, by_campaign
+from store.tables import LOOSE, TO_SIGNAL, attempt, event, microseconds, send, shadow
 
-_TO_SIGNAL = (event.c.signalled == false()) & event.c.send_id.is_not(None)
-"""As the partial index has it: `IS false` would not use it on PostgreSQL."""
 _TOLD = (
     event.c.cursor,
     event.c.send_id,
@@ -86,6 +82,17 @@ class Move:
     firm: bool
 
 
+class Happening(NamedTuple):
+    """The least of an event that its send's standing follows from. A tuple and the raw moment (microseconds since
+    1970), because a drain goes through all events of every send that it touches."""
+
+    event_id: str
+    kind: str
+    occurred_at: int
+    message_id: str | None
+    reason: str | None
+
+
 @dataclass(frozen=True)
 class Unmatched:
     """An event that belongs to no send of ours that we know of."""
@@ -118,15 +125,15 @@ class Events(SealingRepository):
     async def add(self, workspace_id: str, recorded: Sequence[Recorded]) -> None:
         """Keeps events, not joined yet. An occurrence that is there already stays as it is, but for the name of its
         send: where one report of it names the send and another does not, the name is kept, whichever came first."""
-        now = self._clock()
+        now = microseconds(self._clock())
         values = [
             {
                 "workspace_id": workspace_id,
                 "event_id": one.event.event_id,
                 "named_send": one.named_send,
-                "kind": one.event.kind,
-                "occurred_at": one.event.occurred_at,
-                "received_at": one.received_at,
+                "kind": one.event.kind.value,
+                "occurred_at": microseconds(one.event.occurred_at),
+                "received_at": microseconds(one.received_at),
                 "message_id": one.event.message_id,
                 "campaign_id": one.campaign_id,
                 "recipient_hash": one.recipient_hash,
@@ -139,15 +146,13 @@ class Events(SealingRepository):
             for one in recorded
         ]
         if values:
-            insert = self._upsert(event)
-            await self._connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=[event.c.workspace_id, event.c.event_id],
-                    set_={"named_send": insert.excluded.named_send},
-                    where=event.c.named_send.is_(None) & insert.excluded.named_send.is_not(None),
-                ),
-                values,
+            insert = self._upsert(event).values({name: bindparam(name) for name in values[0]})
+            statement = insert.on_conflict_do_update(
+                index_elements=[event.c.workspace_id, event.c.event_id],
+                set_={"named_send": insert.excluded.named_send},
+                where=event.c.named_send.is_(None) & insert.excluded.named_send.is_not(None),
             )
+            await self._run_rows(statement, values)
 
     async def links(self, workspace_id: str, event_ids: Sequence[str]) -> list[Link]:
         """Events by id."""
@@ -155,15 +160,15 @@ class Events(SealingRepository):
 
     async def loose_of_messages(self, workspace_id: str, message_ids: Sequence[str]) -> list[Link]:
         """Events of messages, as far as their send is not proven."""
-        return await self._links(workspace_id, event.c.message_id, message_ids, event.c.firm == false())
+        return await self._links(workspace_id, event.c.message_id, message_ids, LOOSE)
 
     async def loose_of_people(self, workspace_id: str, pairs: Sequence[tuple[int, str]]) -> list[Link]:
         """Events of (campaign, person), as far as their send is not proven."""
         found: dict[int, Link] = {}
         for column in (event.c.recipient_hash, event.c.user_hash):
-            person = tuple_(event.c.campaign_id, column)
-            for link in await self._links(workspace_id, person, pairs, event.c.firm == false()):
-                found[link.id] = link
+            for campaign_id, people in by_campaign(pairs):
+                links = await self._links(workspace_id, column, people, event.c.campaign_id == campaign_id, LOOSE)
+                found |= {link.id: link for link in links}
         return list(found.values())
 
     async def names(self, workspace_id: str, message_ids: Sequence[str]) -> dict[str, set[str]]:
@@ -202,14 +207,24 @@ class Events(SealingRepository):
     async def place(self, workspace_id: str, moves: Sequence[Move], cursors: Sequence[int]) -> None:
         """Joins events to sends, each under its new cursor; their runs are to be told."""
         if moves:
-            await self._connection.execute(
+            await self._run_rows(
                 update(event)
-                .where(event.c.workspace_id == workspace_id, event.c.id == bindparam("row"))
+                .where(event.c.workspace_id == bindparam("workspace"), event.c.id == bindparam("row"))
                 .values(
-                    send_id=bindparam("to_send"), firm=bindparam("is_firm"), cursor=bindparam("at"), signalled=False
+                    send_id=bindparam("to_send"),
+                    firm=bindparam("is_firm"),
+                    cursor=bindparam("at"),
+                    signalled=bindparam("told"),
                 ),
                 [
-                    {"row": move.id, "to_send": move.send_id, "is_firm": move.firm, "at": cursor}
+                    {
+                        "workspace": workspace_id,
+                        "row": move.id,
+                        "to_send": move.send_id,
+                        "is_firm": move.firm,
+                        "at": cursor,
+                        "told": False,
+                    }
                     for move, cursor in zip(moves, cursors, strict=True)
                 ],
             )
@@ -228,26 +243,27 @@ class Events(SealingRepository):
 
         Only events of our own campaigns are gone through: a project's webhooks report every campaign of the project.
         """
-        newer = (
-            select(send.c.send_id)
-            .join(attempt, (attempt.c.workspace_id == send.c.workspace_id) & (attempt.c.send_id == send.c.send_id))
-            .where(
-                send.c.workspace_id == workspace_id,
-                send.c.campaign_id == event.c.campaign_id,
-                or_(send.c.recipient_hash == event.c.recipient_hash, send.c.recipient_hash == event.c.user_hash),
-                type_coerce(attempt.c.started_at, BigInteger)
-                > type_coerce(event.c.looked_at, BigInteger) - int(slack.total_seconds() * 1_000_000),
-            )
+        newer = select(attempt.c.send_id).where(
+            attempt.c.workspace_id == send.c.workspace_id,
+            attempt.c.send_id == send.c.send_id,
+            type_coerce(attempt.c.started_at, BigInteger)
+            > type_coerce(event.c.looked_at, BigInteger) - int(slack.total_seconds() * 1_000_000),
+        )
+        sent_since = select(send.c.send_id).where(
+            send.c.workspace_id == workspace_id,
+            send.c.campaign_id == event.c.campaign_id,
+            send.c.recipient_hash.in_([event.c.recipient_hash, event.c.user_hash]),
+            newer.exists(),
         )
         ours = select(shadow.c.campaign_id).where(shadow.c.workspace_id == workspace_id)
         rows = await self._connection.scalars(
             select(event.c.event_id)
             .where(
                 event.c.workspace_id == workspace_id,
-                event.c.firm == false(),
+                LOOSE,
                 event.c.send_id.is_(None),
                 event.c.campaign_id.in_(ours),
-                newer.exists(),
+                sent_since.exists(),
             )
             .order_by(event.c.looked_at)
             .limit(limit)
@@ -274,6 +290,25 @@ class Events(SealingRepository):
             )
             for row in rows:
                 found[row.send_id].append(_event(row))
+        return found
+
+    async def happenings(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, list[Happening]]:
+        """What a send's standing follows from, by send."""
+        found: dict[str, list[Happening]] = defaultdict(list)
+        for start in range(0, len(send_ids), IN_BATCH):
+            some = send_ids[start : start + IN_BATCH]
+            rows = await self._connection.execute(
+                select(
+                    event.c.send_id,
+                    event.c.event_id,
+                    event.c.kind,
+                    type_coerce(event.c.occurred_at, BigInteger),
+                    event.c.message_id,
+                    event.c.reason,
+                ).where(event.c.workspace_id == workspace_id, event.c.send_id.in_(some))
+            )
+            for send_id, event_id, kind, occurred_at, message_id, reason in rows:
+                found[send_id].append(Happening(event_id, kind, occurred_at, message_id, reason))
         return found
 
     async def known(self, workspace_id: str, event_ids: Sequence[str]) -> dict[str, bool]:
@@ -316,7 +351,7 @@ class Events(SealingRepository):
     async def to_signal(self, workspace_id: str, limit: int) -> dict[str, list[tuple[int, Event]]]:
         """Joined events that their runs have not been told of yet, by send, with their cursors."""
         rows = await self._connection.execute(
-            select(*_TOLD).where(event.c.workspace_id == workspace_id, _TO_SIGNAL).order_by(event.c.id).limit(limit)
+            select(*_TOLD).where(event.c.workspace_id == workspace_id, TO_SIGNAL).order_by(event.c.id).limit(limit)
         )
         found: dict[str, list[tuple[int, Event]]] = defaultdict(list)
         for row in rows:
@@ -336,7 +371,7 @@ class Events(SealingRepository):
             .exists()
         )
         await self._connection.execute(
-            update(event).where(event.c.workspace_id == workspace_id, _TO_SIGNAL, over).values(signalled=True)
+            update(event).where(event.c.workspace_id == workspace_id, TO_SIGNAL, over).values(signalled=True)
         )
 
     async def mark_signalled(self, workspace_id: str, cursors: Sequence[int]) -> None:
@@ -370,7 +405,7 @@ class Events(SealingRepository):
         return await self._connection.scalar(select(func.count()).where(_is_unmatched(workspace_id))) or 0
 
     async def _links(
-        self, workspace_id: str, column: Any, values: Sequence[Any], *conditions: ColumnElement[bool]
+        self, workspace_id: str, column: Any, values: Sequence[Any], *conditions: ColumnElement[bool] | TextClause
     ) -> list[Link]:
         found: list[Link] = []
         for start in range(0, len(values), IN_BATCH):

@@ -1,6 +1,7 @@
 """What every repository shares."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
@@ -13,6 +14,17 @@ from store.keyring import Keyring
 
 IN_BATCH = 500
 """How many values one `IN (…)` carries: below every engine's bound on parameters."""
+
+
+def by_campaign(pairs: Sequence[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """(campaign, some of its people), so that a query has one campaign and an `IN` of people: SQLite uses no index for
+    pairs of values."""
+    people: defaultdict[int, list[str]] = defaultdict(list)
+    for campaign_id, person in pairs:
+        people[campaign_id].append(person)
+    for campaign_id, some in people.items():
+        for start in range(0, len(some), IN_BATCH):
+            yield campaign_id, some[start : start + IN_BATCH]
 
 
 class Repository:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, select, tuple_, type_coerce, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, select, update
 
 from contracts.event import Event, in_order
 from contracts.send import SendResult, SendStatus
 from contracts.shadow import Shadow
-from store.repository import IN_BATCH, Repository
-from store.tables import Moment, attempt, send
+from store.repository import IN_BATCH, Repository, by_campaign
+from store.tables import attempt, microseconds, send
 
 
 @dataclass(frozen=True)
@@ -141,49 +141,81 @@ class Sends(Repository):
         """Sends by id; unknown ids are absent."""
         return {row.send_id: row for row in await self._among(workspace_id, send.c.send_id, send_ids)}
 
+    async def known(self, workspace_id: str, send_ids: Sequence[str]) -> set[str]:
+        """Those of the ids that are sends of ours."""
+        found: set[str] = set()
+        for start in range(0, len(send_ids), IN_BATCH):
+            some = send_ids[start : start + IN_BATCH]
+            found |= set(
+                await self._connection.scalars(
+                    select(send.c.send_id).where(send.c.workspace_id == workspace_id, send.c.send_id.in_(some))
+                )
+            )
+        return found
+
+    async def pairs(self, workspace_id: str, send_ids: Sequence[str]) -> set[tuple[int, str]]:
+        """(campaign, recipient hash) of sends, as far as they have a campaign."""
+        found: set[tuple[int, str]] = set()
+        for start in range(0, len(send_ids), IN_BATCH):
+            rows = await self._connection.execute(
+                select(send.c.campaign_id, send.c.recipient_hash).where(
+                    send.c.workspace_id == workspace_id,
+                    send.c.send_id.in_(send_ids[start : start + IN_BATCH]),
+                    send.c.campaign_id.is_not(None),
+                )
+            )
+            found |= {(row.campaign_id, row.recipient_hash) for row in rows}
+        return found
+
     async def candidates(self, workspace_id: str, pairs: Sequence[tuple[int, str]]) -> list[Candidate]:
         """Sends of (campaign, recipient hash) that may have caused messages, with when and how many."""
         found: list[Candidate] = []
-        for start in range(0, len(pairs), IN_BATCH):
+        theirs = (
+            (attempt.c.workspace_id == send.c.workspace_id) & (attempt.c.send_id == send.c.send_id) & _MAY_HAVE_REACHED
+        )
+        for campaign_id, people in by_campaign(pairs):
             rows = await self._connection.execute(
                 select(
                     send.c.send_id,
                     send.c.campaign_id,
                     send.c.recipient_hash,
-                    type_coerce(func.min(attempt.c.started_at), Moment).label("began_at"),
-                    func.count().label("attempts"),
-                )
-                .select_from(send.join(attempt))
-                .where(
+                    # Not a join: SQLite would begin it with the attempts, all of the workspace's.
+                    select(func.min(attempt.c.started_at)).where(theirs).scalar_subquery().label("began_at"),
+                    select(func.count()).select_from(attempt).where(theirs).scalar_subquery().label("attempts"),
+                ).where(
                     send.c.workspace_id == workspace_id,
-                    tuple_(send.c.campaign_id, send.c.recipient_hash).in_(pairs[start : start + IN_BATCH]),
-                    _MAY_HAVE_REACHED,
+                    send.c.campaign_id == campaign_id,
+                    send.c.recipient_hash.in_(people),
                 )
-                .group_by(send.c.send_id, send.c.campaign_id, send.c.recipient_hash)
             )
             found.extend(
-                Candidate(row.send_id, row.campaign_id, row.recipient_hash, row.began_at, row.attempts) for row in rows
+                Candidate(row.send_id, row.campaign_id, row.recipient_hash, row.began_at, row.attempts)
+                for row in rows
+                if row.attempts
             )
         return found
 
     async def set_standings(self, workspace_id: str, standings: Sequence[Standing]) -> None:
         """Records what events say of sends."""
         if standings:
-            await self._connection.execute(
+            now = microseconds(self._clock())
+            await self._run_rows(
                 update(send)
-                .where(send.c.workspace_id == workspace_id, send.c.send_id == bindparam("send"))
+                .where(send.c.workspace_id == bindparam("workspace"), send.c.send_id == bindparam("send"))
                 .values(
                     status=bindparam("now_status"),
                     reason=bindparam("now_reason"),
                     message_id=bindparam("now_message"),
-                    changed_at=self._clock(),
+                    changed_at=bindparam("now"),
                 ),
                 [
                     {
+                        "workspace": workspace_id,
                         "send": one.send_id,
-                        "now_status": one.status,
+                        "now_status": one.status.value,
                         "now_reason": one.reason,
                         "now_message": one.message_id,
+                        "now": now,
                     }
                     for one in standings
                 ],
@@ -253,13 +285,17 @@ class Sends(Repository):
 
     async def count_attempts(self, workspace_id: str, campaign_id: int, recipient_hash: str, since: datetime) -> int:
         """Attempts of one campaign at one person that may have caused a message: taken ones, and lost ones."""
+        theirs = select(send.c.send_id).where(
+            send.c.workspace_id == workspace_id,
+            send.c.campaign_id == campaign_id,
+            send.c.recipient_hash == recipient_hash,
+        )
         counted = await self._connection.scalar(
             select(func.count())
-            .select_from(attempt.join(send))
+            .select_from(attempt)
             .where(
-                send.c.workspace_id == workspace_id,
-                send.c.campaign_id == campaign_id,
-                send.c.recipient_hash == recipient_hash,
+                attempt.c.workspace_id == workspace_id,
+                attempt.c.send_id.in_(theirs),
                 _MAY_HAVE_REACHED,
                 attempt.c.started_at >= since,
             )

@@ -185,7 +185,7 @@ packet = Table(
 )
 
 # Events one by one, until they are drained. `problem` is set on those that could not be read: kept, never dropped.
-_WAITING = text("problem IS NULL")
+WAITING = text("problem IS NULL")
 inbox = Table(
     "inbox",
     metadata,
@@ -197,11 +197,13 @@ inbox = Table(
     Column("received_at", Moment, nullable=False),
     Column("problem", Text),
     UniqueConstraint("workspace_id", "event_id"),
-    Index("ix_inbox_waiting", "workspace_id", "shard", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
+    Index("ix_inbox_waiting", "workspace_id", "shard", "id", sqlite_where=WAITING, postgresql_where=WAITING),
 )
 
-_TO_SIGNAL = text("signalled = false AND send_id IS NOT NULL")
-_LOOSE = text("firm = false")
+# Conditions of partial indexes. A query uses them as they stand here: SQLite looks into such an index only for the very
+# words that made it (`firm = 0`, as SQLAlchemy puts it, has it read the whole table).
+TO_SIGNAL = text("signalled = false AND send_id IS NOT NULL")
+LOOSE = text("firm = false")
 
 # `named_send` is the send that the event itself names; `firm` says that its send is proven by a name, its own or that
 # of another event of the message, and not only inferred. `cursor` is its place in the workspace's feed: null until it
@@ -232,17 +234,17 @@ event = Table(
     Index(None, "workspace_id", "send_id"),
     Index(None, "workspace_id", "message_id"),
     Index(None, "workspace_id", "cursor", unique=True),
-    Index("ix_event_to_signal", "workspace_id", "id", sqlite_where=_TO_SIGNAL, postgresql_where=_TO_SIGNAL),
+    Index("ix_event_to_signal", "workspace_id", "id", sqlite_where=TO_SIGNAL, postgresql_where=TO_SIGNAL),
     Index(
         "ix_event_loose",
         "workspace_id",
         "campaign_id",
         "recipient_hash",
-        sqlite_where=_LOOSE,
-        postgresql_where=_LOOSE,
+        sqlite_where=LOOSE,
+        postgresql_where=LOOSE,
     ),
     Index(
-        "ix_event_loose_user", "workspace_id", "campaign_id", "user_hash", sqlite_where=_LOOSE, postgresql_where=_LOOSE
+        "ix_event_loose_user", "workspace_id", "campaign_id", "user_hash", sqlite_where=LOOSE, postgresql_where=LOOSE
     ),
 )
 
