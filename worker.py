@@ -25,6 +25,7 @@ from activities.suppression_sync import SuppressionSyncActivities
 from activities.target import TargetActivities
 from contracts.connector import DataCenter
 from iterable.client import BaseUrls, IterableClient, Timeouts
+from runtime.assets import image_host
 from runtime.logging import configure_logging
 from runtime.process import run, stop_signal
 from runtime.settings import Settings
@@ -53,7 +54,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     """One worker a queue. Both end with the process."""
     shadows = ShadowActivities(store, connectors, client, settings.task_queue)
     care = ShadowCareActivities(store, connectors, client, settings.task_queue)
-    sends = SendActivities(store, connectors)
+    sends = SendActivities(store, connectors, image_host(settings))
     targets = TargetActivities(store, connectors)
     outcomes = OutcomeActivities(store, connectors)
     inbox = InboxActivities(store, client, Catalogs(store, connectors), settings.task_queue)

@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from contracts.connector import ConnectorSettings
 from contracts.errors import ConnectorError, ErrorCode
+from images.assets import AssetsUnavailable
 from iterable.errors import (
     ForbiddenByProject,
     IterableError,
@@ -31,9 +32,12 @@ def failure(error: ConnectorError) -> ApplicationError:
 
 @contextmanager
 def failures() -> Generator[None]:
-    """Turns a `ConnectorError` of the block into its final Temporal failure."""
+    """Turns a `ConnectorError` of the block into its final Temporal failure, and a store of images that does not answer
+    into one that is tried again."""
     try:
         yield
+    except AssetsUnavailable as error:
+        raise ApplicationError(f"{error}; trying again", type=ErrorCode.ASSETS_UNAVAILABLE) from None
     except ConnectorError as error:
         raise failure(error) from None
 

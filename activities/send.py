@@ -14,6 +14,7 @@ from contracts.errors import ConnectorError, ErrorCode
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
 from contracts.target import FingerprintRequest, Pace, PreparedSend, ProfileRequest, SendEnding
 from contracts.template import Template
+from images.hosting import Hosted, ImageHost
 from iterable.errors import IterableError, RecipientForgotten
 from store.person import Person
 from store.sends import Claim, SendRow
@@ -25,9 +26,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class SendActivities:
     """What a send needs before and after its recipient is targeted."""
 
-    def __init__(self, store: Store, connectors: InstalledConnectors) -> None:
+    def __init__(self, store: Store, connectors: InstalledConnectors, images: ImageHost) -> None:
         self._store = store
         self._connectors = connectors
+        self._images = images
 
     @activity.defn
     async def fingerprint_template(self, request: FingerprintRequest) -> PreparedSend:
@@ -35,7 +37,7 @@ class SendActivities:
 
         Safe to repeat: the claim knows the run that made it; everything else is kept once, under its own hash.
         Fails with `connector_not_installed`, `message_type_missing`, `recipient_invalid`, `template_unknown`,
-        `template_invalid`, `template_too_large`, `sender_not_authorised`.
+        `template_invalid`, `template_too_large`, `sender_not_authorised`, `assets_unavailable`.
         """
         send = request.send
         with failures(), structlog.contextvars.bound_contextvars(workspace=send.workspace_id, send=send.send_id):
@@ -46,16 +48,30 @@ class SendActivities:
                     ErrorCode.MESSAGE_TYPE_MISSING, f"No message type is set for the stream {send.stream}"
                 )
             _check_identity(send.recipient, connector.settings)
+            given = as_meant(_with_sender(await self._content(send), connector.settings))
+            hosted = await self._images.host(given)  # not inside of the transaction: it may go over the network
             async with self._store.begin() as tx:
-                return await self._prepare(tx, request, connector, message_type_id)
+                return await self._prepare(tx, request, connector, message_type_id, hosted)
+
+    async def _content(self, send: SendRequest) -> Template:
+        if send.template is not None:
+            return send.template
+        async with self._store.read() as tx:
+            content = await tx.templates.get(send.workspace_id, send.template_ref or "")
+        if content is None:
+            raise ConnectorError(ErrorCode.TEMPLATE_UNKNOWN, "The connector holds no template under this template_ref")
+        return content
 
     async def _prepare(
-        self, tx: Transaction, request: FingerprintRequest, connector: InForce, message_type_id: int
+        self,
+        tx: Transaction,
+        request: FingerprintRequest,
+        connector: InForce,
+        message_type_id: int,
+        hosted: Hosted,
     ) -> PreparedSend:
-        send = request.send
-        given = await _content(tx, send)
-        content = as_meant(_with_sender(given, connector.settings))
-        ref = send.template_ref if send.template_ref and content is given else template_ref(content)
+        send, content = request.send, hosted.template
+        ref = template_ref(content)
         content_hash = fingerprint(content, message_type_id)
         known_as = self._store.hasher.all_of(send.recipient.email, send.recipient.user_id)
         prepared = PreparedSend(
@@ -74,6 +90,7 @@ class SendActivities:
                 return prepared.model_copy(update={"ending": earlier})
             await tx.sends.take_over(send.workspace_id, send.send_id, request.run_id)
         warnings = [
+            *hosted.warnings,
             *check_template(content, send.stream, connector.settings),
             *check_data(content, send.data, send.recipient.profile),
         ]
@@ -145,18 +162,6 @@ def _check_identity(recipient: Recipient, settings: ConnectorSettings) -> None:
         raise ConnectorError(
             ErrorCode.RECIPIENT_INVALID, "This Iterable project knows people by user id, and the recipient has none"
         )
-
-
-async def _content(tx: Transaction, send: SendRequest) -> Template:
-    content = send.template or await tx.templates.get(send.workspace_id, send.template_ref or "")
-    if content is None:
-        raise ConnectorError(ErrorCode.TEMPLATE_UNKNOWN, "The connector holds no template under this template_ref")
-    if content.inline_images:
-        raise ConnectorError(
-            ErrorCode.TEMPLATE_INVALID,
-            "The template has inline images, which are not hosted by this release: link to hosted ones",
-        )
-    return content
 
 
 def _with_sender(content: Template, settings: ConnectorSettings) -> Template:

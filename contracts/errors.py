@@ -16,6 +16,7 @@ class ErrorCode(StrEnum):
     TEMPLATE_INVALID = "template_invalid"
     TEMPLATE_UNKNOWN = "template_unknown"
     TEMPLATE_TOO_LARGE = "template_too_large"
+    ASSETS_UNAVAILABLE = "assets_unavailable"
     SENDER_NOT_AUTHORISED = "sender_not_authorised"
     RECIPIENT_INVALID = "recipient_invalid"
     RECIPIENT_UNKNOWN = "recipient_unknown"
@@ -42,6 +43,8 @@ ADVICE: dict[ErrorCode, str] = {
     ErrorCode.TEMPLATE_UNKNOWN: "Store the template first (PUT /v1/workspaces/{workspace}/templates), or send it in "
     "full, under a new send id.",
     ErrorCode.TEMPLATE_TOO_LARGE: "Shorten the template: host images instead of embedding them, drop unused styles.",
+    ErrorCode.ASSETS_UNAVAILABLE: "The template's images could not be hosted. `connector doctor` tells what is wrong "
+    "with the store of images or its address.",
     ErrorCode.SENDER_NOT_AUTHORISED: "Authorise the sender's domain in Iterable (Settings, Email domains) or use a "
     "sender that is.",
     ErrorCode.RECIPIENT_INVALID: "Correct the recipient in GenieOS: an email address, or a user id where the project "

@@ -24,6 +24,16 @@ class WarningCode(StrEnum):
     """Marketing without an unsubscribe tag. Iterable may add a block by itself, where the project is set up so."""
     SENDER_UNCLEAR = "sender_unclear"
     """A sender that is made of merge tags, or one that Iterable is known to have trouble with."""
+    IMAGE_UNUSED = "image_unused"
+    """An inline image that the HTML does not refer to. It is not hosted: nobody would see it."""
+    IMAGE_TYPE_DIFFERS = "image_type_differs"
+    """An image that is declared as one type and is of another. It is hosted as what it is."""
+    IMAGE_FORMAT_RARE = "image_format_rare"
+    """An image in a format that widely used mail programs do not show."""
+    IMAGE_LARGE = "image_large"
+    """An image of more than a megabyte: people on a phone wait for it."""
+    IMAGE_LEFT_INLINE = "image_left_inline"
+    """A `data:` URI that a merge tag completes. It cannot be hosted; many mail programs will not show it."""
 
 
 class SendWarning(Contract):

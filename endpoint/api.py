@@ -10,25 +10,30 @@ from starlette.responses import JSONResponse, Response
 from activities.fingerprints import template_ref
 from activities.suppressing import Path, entry_of
 from contracts.connector import ConnectorStatus
+from contracts.errors import ConnectorError, ErrorCode
 from contracts.event import TimelinePage
 from contracts.received import refusal_of
 from contracts.shadow import ShadowPage
 from contracts.suppression import SuppressionPage
 from contracts.template import Template
 from endpoint.body import read_body
+from images.assets import AssetsUnavailable
+from images.hosting import ImageHost
 from store.store import Store
 
 _LARGEST_PAGE = 1_000
 _LARGEST_CURSOR = 2**63
-_MAX_TEMPLATE_BYTES = 5_000_000
+_MAX_TEMPLATE_BYTES = 16_000_000  # the images a template may have, as base64, and its HTML
+_STATUS = {ErrorCode.TEMPLATE_TOO_LARGE: 413, ErrorCode.ASSETS_UNAVAILABLE: 503}
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Api:
     """Read by bearer token; answers are contracts."""
 
-    def __init__(self, store: Store, admin_token: SecretStr | None) -> None:
+    def __init__(self, store: Store, admin_token: SecretStr | None, images: ImageHost) -> None:
         self._store = store
+        self._images = images
         self._admin_token = admin_token
 
     def guarded(self, handler: Handler) -> Handler:
@@ -119,7 +124,10 @@ class Api:
         return _model(found)
 
     async def put_template(self, request: Request) -> Response:
-        """`PUT /v1/workspaces/{ws}/templates` with a `Template`: its `template_ref`, for small sends."""
+        """`PUT /v1/workspaces/{ws}/templates` with a `Template`: its `template_ref`, for small sends, and `warnings`.
+
+        Its images are hosted here and now, so that what is wrong with them shows before anything is sent.
+        """
         workspace_id = request.path_params["workspace_id"]
         async with self._store.read() as tx:
             if await tx.connectors.get(workspace_id) is None:
@@ -132,10 +140,17 @@ class Api:
         except ValidationError as error:
             refusal = refusal_of(error)
             return _problem(400, "template_invalid", str(refusal))
-        ref = template_ref(content)
+        try:
+            hosted = await self._images.host(content)
+        except ConnectorError as error:
+            return _problem(_STATUS.get(error.code, 400), error.code, str(error))
+        except AssetsUnavailable as error:
+            return _problem(503, ErrorCode.ASSETS_UNAVAILABLE, f"{error}. Try again.")
+        ref = template_ref(hosted.template)
         async with self._store.begin() as tx:
-            await tx.templates.put(workspace_id, ref, content)
-        return JSONResponse({"template_ref": ref})
+            await tx.templates.put(workspace_id, ref, hosted.template)
+        warnings = [warning.model_dump(mode="json") for warning in hosted.warnings]
+        return JSONResponse({"template_ref": ref, "warnings": warnings})
 
 
 def _window(request: Request) -> tuple[int, int] | Response:

@@ -9,12 +9,15 @@ from starlette.types import Receive, Scope, Send
 from temporalio.client import Client
 
 from endpoint.api import Api
+from endpoint.assets import Assets
 from endpoint.codec import Codec
 from endpoint.health import Health
 from endpoint.intake import Intake
 from endpoint.metrics import Metrics
 from endpoint.tokens import WebhookTokens
 from endpoint.webhooks import PATH, Webhooks
+from images.assets import AssetStore
+from runtime.assets import image_host
 from runtime.settings import Settings
 from store.store import Store
 
@@ -38,7 +41,8 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
     metrics = Metrics()
     intake = Intake(store, temporal, settings.task_queue, settings.inbox_shards, metrics)
     health = Health(store, temporal)
-    api = Api(store, settings.admin_token)
+    api = Api(store, settings.admin_token, image_host(settings))
+    assets = Assets(AssetStore(settings.assets_store))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
@@ -53,6 +57,7 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
             Route("/metrics", metrics.get),
+            Route("/assets/{name}", assets.get),
             Route(f"{workspace}/sends/{{send_id}}", api.guarded(api.send)),
             Route(f"{workspace}/timeline", api.guarded(api.timeline)),
             Route(f"{workspace}/suppressions", api.guarded(api.suppressions)),

@@ -16,6 +16,10 @@ STATE_FOLDER = Path(".connector")
 DEFAULT_DATABASE_URL = f"sqlite+aiosqlite:///{STATE_FOLDER}/connector.db"
 
 
+_PLAIN_URL = r"^https?://[A-Za-z0-9.:/_~%@+-]+$"
+"""Goes into HTML attributes and style sheets as it is, so it holds nothing that ends one."""
+
+
 class Settings(BaseSettings):
     """Read once at start-up. Secrets are `SecretStr`: their repr shows nothing."""
 
@@ -29,8 +33,16 @@ class Settings(BaseSettings):
     task_queue: str = "iterable"
     admin_token: SecretStr | None = None
     """Bearer token of the endpoint's API. Without one the API answers 503 and only webhooks are taken."""
-    public_url: str | None = None
+    public_url: Annotated[str, Field(pattern=_PLAIN_URL)] | None = None
     """Where Iterable reaches the endpoint, for instance https://hooks.example.com"""
+    assets_store: str = str(STATE_FOLDER / "assets")
+    """Where images of templates are kept: a folder that every worker and endpoint shares, or `s3://…`, `gs://…`,
+    `az://…`."""
+    assets_url: Annotated[str, Field(pattern=_PLAIN_URL)] | None = None
+    """The public address of what is in `assets_store`, of a CDN say. Without one it is `/assets` of `public_url`."""
+    image_max_bytes: Annotated[int, Field(gt=0)] = 5_000_000
+    template_images_max_bytes: Annotated[int, Field(gt=0)] = 10_000_000
+    """Of all images of one template together, decoded."""
     iterable_us_url: str = "https://api.iterable.com"
     iterable_eu_url: str = "https://api.eu.iterable.com"
     iterable_read_timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 30.0
@@ -57,6 +69,13 @@ class Settings(BaseSettings):
                 "codec_open is for a Temporal UI on this machine: CONNECTOR_TEMPORAL_UI_URL says where it is"
             )
         return self
+
+    @property
+    def assets_prefix(self) -> str | None:
+        """What the URL of a hosted image begins with; None where nobody could load it."""
+        if self.assets_url is not None:
+            return self.assets_url.rstrip("/")
+        return None if self.public_url is None else f"{self.public_url.rstrip('/')}/assets"
 
     @property
     def shadow_task_queue(self) -> str:

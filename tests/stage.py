@@ -209,11 +209,13 @@ async def stage(folder: Path, sandbox: SandboxSettings | None = None) -> AsyncGe
             iterable_us_url=f"{sandbox_url}/us",
             iterable_eu_url=f"{sandbox_url}/eu",
             push_allow_private=True,
+            assets_store=str(folder / "assets"),
         )
         await migrate(settings.database_url)
         store = await Store.open(settings.database_url, keyring)
         stack.push_async_callback(store.close)
         endpoint_url = await stack.enter_async_context(served(create_app(store, client, settings)))
+        settings.public_url = endpoint_url
         connectors = InstalledConnectors(store, client_factory(settings))
         stack.push_async_callback(connectors.close)
         for worker in make_workers(client, store, connectors, settings):

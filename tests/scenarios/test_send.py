@@ -460,9 +460,10 @@ async def test_a_person_gets_the_content_of_their_locale(the_stage: Stage) -> No
     assert subjects == {"ann@example.com": "Bonjour Ann", "bob@example.com": "Hi Ann"}
 
 
-async def test_inline_images_are_refused_before_anything_is_made(project: Project) -> None:
+async def test_an_image_that_is_none_is_refused_before_anything_is_made(project: Project) -> None:
     image = {"content_id": "logo", "media_type": "image/png", "data": "AAAA"}
-    error = await failure(project, project.request(template={**TEMPLATE.model_dump(), "inline_images": [image]}))
+    template = {**TEMPLATE.model_dump(), "html": '<img src="cid:logo">', "inline_images": [image]}
+    error = await failure(project, project.request(template=template))
     assert error.type == ErrorCode.TEMPLATE_INVALID
     assert (await project.counts())["templates"] == 0
 

@@ -1,0 +1,92 @@
+"""Merge tags: what Iterable fills in, and nothing here may touch.
+
+Handlebars is read before HTML is, so a tag may stand anywhere: in text, in a tag, in half of an attribute. The scanner
+works on a copy of the document in which every merge tag is blotted out by as many bytes that no UTF-8 text has. What is
+left is markup, at the same offsets.
+"""
+
+import re
+from collections.abc import Generator
+
+BLOT = b"\xff"
+"""Fills the place of a merge tag. The byte does not occur in UTF-8."""
+
+# A string or a [segment] of an expression may hold closing braces. Possessive throughout: nothing is tried twice.
+_EXPRESSION = re.compile(rb"""\{\{++(?:[^}"'\[]++|"[^"]*+"|'[^']*+'|\[[^\]]*+\]|\}(?!\}))*+\}\}""")
+_COMMENT = re.compile(rb"\{\{+~?!(--)?")
+_COMMENT_END = re.compile(rb"--~?\}\}")
+_BRACKETS = re.compile(rb"\[\[[^\[\]<>]*+\]\]")
+_SILENT = re.compile(rb"\{\{+~?\s*(?:[#^/!]|else\b)")
+
+
+def blotted(source: bytes) -> bytes:
+    """The document with its merge tags blotted out; as long as it was. An opening without an end is left as text."""
+    pieces: list[bytes] = []
+    done = 0
+    for start, end in _Scan(source).spans():
+        pieces += (source[done:start], BLOT * (end - start))
+        done = end
+    return b"".join([*pieces, source[done:]]) if pieces else source
+
+
+def is_silent(source: bytes, position: int) -> bool:
+    """Whether the merge tag at a position prints nothing itself (a block's opening, middle or end, a comment), so that
+    what stands beside it may stand alone."""
+    return _SILENT.match(source, position) is not None
+
+
+class _Scan:
+    """One pass. Linear, because a search that reached the end in vain is not made again."""
+
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self._quotes_close = True
+        self._comments_close = True
+
+    def spans(self) -> Generator[tuple[int, int]]:
+        """Where merge tags are, in order."""
+        find = self._source.find
+        braces, brackets = find(b"{{"), find(b"[[")
+        while braces >= 0 or brackets >= 0:
+            if braces < 0 or 0 <= brackets < braces:
+                start, found = brackets, _BRACKETS.match(self._source, brackets)
+                end = found.end() if found else None
+            else:
+                start, end = braces, self._end_of_braces(braces)
+            if end is None and start == braces:  # nothing closes from here on
+                braces = -1
+                continue
+            if end is not None:
+                yield start, end
+            position = end or start + 1
+            if 0 <= braces < position:
+                braces = find(b"{{", position)
+            if 0 <= brackets < position:
+                brackets = find(b"[[", position)
+
+    def _end_of_braces(self, start: int) -> int | None:
+        source = self._source
+        comment = _COMMENT.match(source, start)
+        if comment is None and self._quotes_close:
+            expression = _EXPRESSION.match(source, start)
+            if expression is not None:
+                return self._all_closing(start, expression.end())
+            self._quotes_close = False  # a string is left open: from now on a tag ends at its first closing braces
+        if comment is not None and comment.group(1) and self._comments_close:
+            dashes = _COMMENT_END.search(source, comment.end())
+            if dashes is not None:
+                return self._all_closing(start, dashes.end())
+            self._comments_close = False
+        end = source.find(b"}}", start)
+        return None if end < 0 else self._all_closing(start, end + 2)
+
+    def _all_closing(self, start: int, end: int) -> int:
+        """As many closing braces belong to a tag as it has opening ones."""
+        opened = 2
+        while self._source.startswith(b"{", start + opened):
+            opened += 1
+        for _ in range(opened - 2):
+            if not self._source.startswith(b"}", end):
+                break
+            end += 1
+        return end
