@@ -85,7 +85,9 @@ class _Rewriting:
     def result(self) -> Rewritten:
         html = self._document(self._template.html)
         locales = {
-            locale: variant.model_copy(update={"html": self._document(variant.html, locale)}) if variant.html else variant
+            locale: variant.model_copy(update={"html": self._document(variant.html, locale)})
+            if variant.html
+            else variant
             for locale, variant in self._template.locales.items()
         }
         if self._problems:
