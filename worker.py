@@ -17,6 +17,7 @@ from activities.connectors import ClientFactory, InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
 from activities.outcome import OutcomeActivities
+from activities.preview import PreviewActivities
 from activities.push import PushActivities
 from activities.send import SendActivities
 from activities.shadow import ShadowActivities
@@ -55,6 +56,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     shadows = ShadowActivities(store, connectors, client, settings.task_queue)
     care = ShadowCareActivities(store, connectors, client, settings.task_queue)
     sends = SendActivities(store, connectors, image_host(settings))
+    previews = PreviewActivities(store, connectors)
     targets = TargetActivities(store, connectors)
     outcomes = OutcomeActivities(store, connectors)
     inbox = InboxActivities(store, client, Catalogs(store, connectors), settings.task_queue)
@@ -80,6 +82,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 sends.fingerprint_template,
                 sends.upsert_profile,
                 sends.close_send,
+                previews.preview_send,
                 targets.target_recipient,
                 outcomes.find_outcome,
                 shadows.upsert_template,

@@ -81,14 +81,15 @@ class SendActivities:
             recipient_hash=known_as[0],
             pace=Pace.of(connector.settings, send.stream),
         )
-        row = await tx.sends.claim(
-            Claim(send.workspace_id, send.send_id, request.run_id, send.stream, content_hash, ref, known_as[0])
-        )
-        if row.run_id != request.run_id:  # Idempotency guard: the id was used by another run.
-            earlier = await self._earlier(tx, send, row)
-            if earlier is not None:
-                return prepared.model_copy(update={"ending": earlier})
-            await tx.sends.take_over(send.workspace_id, send.send_id, request.run_id)
+        if not send.dry_run:
+            row = await tx.sends.claim(
+                Claim(send.workspace_id, send.send_id, request.run_id, send.stream, content_hash, ref, known_as[0])
+            )
+            if row.run_id != request.run_id:  # Idempotency guard: the id was used by another run.
+                earlier = await self._earlier(tx, send, row)
+                if earlier is not None:
+                    return prepared.model_copy(update={"ending": earlier})
+                await tx.sends.take_over(send.workspace_id, send.send_id, request.run_id)
         warnings = [
             *hosted.warnings,
             *check_template(content, send.stream, connector.settings),
@@ -99,7 +100,10 @@ class SendActivities:
         (rule,) = await check(tx, send.workspace_id, [known_as], path)
         if rule is not None:
             log.info("send.suppressed", cause=rule.cause, scope=rule.scope)
-            await tx.sends.close(send.workspace_id, send.send_id, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED)
+            if not send.dry_run:
+                await tx.sends.close(
+                    send.workspace_id, send.send_id, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED
+                )
             suppressed = SendResult(
                 status=SendStatus.SUPPRESSED,
                 reason=ErrorCode.RECIPIENT_SUPPRESSED,
@@ -109,7 +113,8 @@ class SendActivities:
             return prepared.model_copy(update={"ending": suppressed})
         if ref != send.template_ref:
             await tx.templates.put(send.workspace_id, ref, content)
-        shadow = await tx.shadows.use(send.workspace_id, content_hash)
+        find = tx.shadows.ready if send.dry_run else tx.shadows.use
+        shadow = await find(send.workspace_id, content_hash)
         return prepared.model_copy(update={"shadow": shadow})
 
     async def _earlier(self, tx: Transaction, send: SendRequest, row: SendRow) -> SendResult | None:

@@ -91,9 +91,9 @@ class ShadowActivities:
             raise failure(lost)
         templates = connector.iterable.templates
         try:
-            template_id = await templates.upsert(_email_template(content, request))
+            template_id = await templates.upsert(email_template(content, request))
             for locale, variant in content.variants().items():
-                await templates.upsert(_email_template(variant, request, locale))
+                await templates.upsert(email_template(variant, request, locale))
             if content.locales:
                 await _see_locales(templates, template_id, request.fingerprint, list(content.locales))
         except IterableError as error:
@@ -220,10 +220,12 @@ async def _run_campaign(connector: InForce, campaign_id: int) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _email_template(content: Template, request: ShadowRequest, locale: str | None = None) -> EmailTemplate:
+def email_template(
+    content: Template, request: ShadowRequest, locale: str | None = None, *, client_template_id: str | None = None
+) -> EmailTemplate:
     """Every field, since Iterable leaves alone what is not given, and does not say what a new locale begins with."""
     return EmailTemplate(
-        client_template_id=_client_template_id(request.fingerprint),
+        client_template_id=client_template_id or _client_template_id(request.fingerprint),
         name=_name(content.name, request.fingerprint),
         subject=content.subject,
         preheader_text=content.preheader or "",

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,7 @@ from cli.doctor import examine
 from cli.forget import forget
 from cli.install import InstallRefused, install
 from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, out, say, skip_advice, stop, table
+from cli.preview import preview
 from cli.sending import send_accepted
 from cli.suppressions import suppressions
 from contracts.connector import (
@@ -242,6 +244,25 @@ def send(
         _show_result(request.send_id, result, as_json=as_json)
 
     run(do())
+
+
+@app.command(name="preview")
+def preview_command(
+    file: Annotated[typer.FileText, typer.Argument(help="A SendRequest as JSON; - for standard input.")],
+    against: Annotated[
+        typer.FileText | None, typer.Option(help="HTML to compare Iterable's render with, in place of our own.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write Iterable's render to this file.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Check a send and have Iterable render it, without sending; show how it differs from our own render."""
+    try:
+        request = SendRequest.model_validate_json(file.read())
+    except ValidationError as error:
+        refusal = refusal_of(error)
+        stop(USAGE, f"{refusal.code}: {refusal}")
+    preview(request, against=against.read() if against else None, html_to=html, as_json=as_json)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from contracts.connector import ConnectorSettings, ConnectorStatus, InstallRequest
 from contracts.event import TimelinePage
+from contracts.preview import Preview
 from contracts.push import PushedEvents
 from contracts.send import CancelAnswer, SendRequest, SendResult
 from contracts.shadow import ShadowPage
@@ -25,6 +26,7 @@ _TAKEN: tuple[type[BaseModel], ...] = (
     SuppressionPage,
     SyncProgress,
     ShadowPage,
+    Preview,
 )
 
 

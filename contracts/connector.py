@@ -78,6 +78,9 @@ class ConnectorSettings(Contract):
     """The most that the HTML of one template may have (UTF-8, images hosted); above it is `template_too_large`. What
     Iterable takes at most is documented nowhere."""
     marketing_without_unsubscribe: UnsubscribePolicy = "warn"
+    preview_templates: bool = True
+    """Whether a dry run of a content that Iterable does not have may make a template there, for as long as the render
+    takes. Iterable renders nothing else; without it such a dry run is rendered here only."""
     archive_idle_after_days: Annotated[int, Field(ge=0, le=3650)] = 90
     """Campaigns of contents that nobody has sent for so long are archived in Iterable; 0 keeps them all. A content that
     is sent again gets another campaign."""

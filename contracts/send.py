@@ -49,6 +49,10 @@ class SendRequest(Contract):
     REJECT_DUPLICATE. Either `template` or `template_ref`: the ref names content the connector already holds.
     `data` fills the merge tags, `metadata` is passed through. `send_at` (aware, within 365 days; past = now) makes the
     run wait. `attachments` exists to be refused clearly.
+
+    With `dry_run` everything is checked and the message rendered, at once, and nothing is sent: the run ends as
+    `skipped` with the reason `dry_run`, and `GET /v1/workspaces/{ws}/previews/{send_id}` gives what was rendered. It
+    leaves the send id free in the ledger; Temporal has its run under it, so give a dry run an id of its own.
     """
 
     workspace_id: WorkspaceId
@@ -61,6 +65,7 @@ class SendRequest(Contract):
     metadata: dict[str, JsonValue] = {}
     send_at: AwareDatetime | None = None
     attachments: list[JsonValue] = []
+    dry_run: bool = False
 
     @field_validator("attachments")
     @classmethod
@@ -83,6 +88,10 @@ class SendRequest(Contract):
         return self
 
 
+DRY_RUN = "dry_run"
+"""The reason of a result that was only tried."""
+
+
 class SendStatus(StrEnum):
     """How a send stands: `sending` until Iterable has the message, `accepted` until the first event; a run ends in one
     of the others."""
@@ -98,6 +107,15 @@ class SendStatus(StrEnum):
     CANCELLED = "cancelled"
     FAILED = "failed"
     UNCONFIRMED = "unconfirmed"
+
+
+class PreviewSummary(Contract):
+    """What came of a dry run, without anything personal. `differences` counts the lines in which our own render differs
+    from Iterable's; None where there was nothing to compare, and `problems` says why."""
+
+    rendered_by_iterable: bool
+    differences: int | None
+    problems: list[str]
 
 
 class SendResult(Contract):
@@ -119,6 +137,8 @@ class SendResult(Contract):
     accepted_at: datetime | None = None
     events: list[Event] = []
     warnings: list[SendWarning] = []
+    preview: PreviewSummary | None = None
+    """Of a dry run."""
 
 
 class CancelAnswer(Contract):

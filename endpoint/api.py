@@ -105,6 +105,14 @@ class Api:
             )
         )
 
+    async def preview(self, request: Request) -> Response:
+        """`GET /v1/workspaces/{ws}/previews/{send_id}`: the `Preview` that a dry run made."""
+        async with self._store.read() as tx:
+            found = await tx.previews.get(request.path_params["workspace_id"], request.path_params["send_id"])
+        if found is None:
+            return _problem(404, "not_found", "No dry run of this id made a preview within the last week.")
+        return _model(found)
+
     async def shadows(self, request: Request) -> Response:
         """`GET /v1/workspaces/{ws}/shadows?after=FINGERPRINT&limit=N`: a `ShadowPage`."""
         query = request.query_params

@@ -61,6 +61,7 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
             Route(f"{workspace}/sends/{{send_id}}", api.guarded(api.send)),
             Route(f"{workspace}/timeline", api.guarded(api.timeline)),
             Route(f"{workspace}/suppressions", api.guarded(api.suppressions)),
+            Route(f"{workspace}/previews/{{send_id}}", api.guarded(api.preview)),
             Route(f"{workspace}/shadows", api.guarded(api.shadows)),
             Route(f"{workspace}/shadows/{{fingerprint}}", api.guarded(api.shadow)),
             Route(f"{workspace}/connector", api.guarded(api.connector)),

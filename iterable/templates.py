@@ -4,6 +4,7 @@ What was just written may not be found for some 15 s (what Iterable's own client
 """
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
@@ -105,6 +106,10 @@ class _Preview(Body):
     data_fields: dict[str, JsonValue]
 
 
+class _Ids(Body):
+    ids: Annotated[list[int], Field(min_length=1)]
+
+
 class _Refs(AnswerModel):
     templates: list[TemplateRef]
 
@@ -142,15 +147,21 @@ class Templates:
         request = Request("GET", "/api/templates/email/get", query=(("templateId", template_id),))
         return await self._calls.get(request, EmailTemplateDetail)
 
-    async def preview(self, template_id: int, data_fields: dict[str, JsonValue]) -> str:
+    async def preview(self, template_id: int, data_fields: dict[str, JsonValue], *, locale: str | None = None) -> str:
         """The HTML that Iterable renders of it with this data; what is missing renders as nothing. Sends nothing."""
+        query: tuple[tuple[str, str | int], ...] = (("templateId", template_id),)
         request = Request(
             "POST",
             "/api/templates/email/preview",
-            query=(("templateId", template_id),),
+            query=query if locale is None else (*query, ("locale", locale)),
             body=_Preview(data_fields=data_fields).to_json(),
         )
         return await self._calls.read(request, _html)
+
+    async def delete(self, template_ids: Sequence[int]) -> None:
+        """Deletes templates that no campaign has; others stay. Deleting again changes nothing."""
+        request = Request("POST", "/api/templates/bulkDelete", body=_Ids(ids=list(template_ids)).to_json())
+        await self._calls.take(request)
 
     async def _look_up(self, client_template_id: str) -> int | None:
         # Whatever keeps us from looking, the upsert was taken: its outcome must not read as `NotTaken`.

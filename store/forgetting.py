@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import or_, select, update
+from sqlalchemy import delete, or_, select, update
 
 from contracts.suppression import Cause
 from store.repository import IN_BATCH, SealingRepository
-from store.tables import event, send, suppression
+from store.tables import event, preview, send, suppression
 
 BODY = orjson.dumps({"forgotten": True})
 """What stands in place of an event's body."""
@@ -59,6 +59,9 @@ class Forgetting(SealingRepository):
     ) -> tuple[int, int]:
         """Erases bodies and hashes of a person: how many events and sends were theirs. `pseudonym` gives the stand-in
         for the recipient of a send: nothing else has it, so the ledger keeps its row and loses the person."""
+        await self._connection.execute(
+            delete(preview).where(preview.c.workspace_id == workspace_id, preview.c.recipient_hash.in_(hashes))
+        )
         events = await self._forget_events(workspace_id, hashes)
         sends = list(
             await self._connection.scalars(

@@ -25,6 +25,7 @@ from store.inbox import Inbox
 from store.keyring import KeyedHasher, Keyring
 from store.pace import Paces
 from store.packing import pack
+from store.previews import Previews
 from store.pushes import Pushes
 from store.secrets import Secrets
 from store.sends import Sends
@@ -33,7 +34,7 @@ from store.suppressions import Suppressions
 from store.templates import Templates
 from store.writer import PacketWriter, PostgresWriter, SqliteWriter
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]
@@ -52,6 +53,7 @@ class Transaction:
     def __init__(self, connection: AsyncConnection, keyring: Keyring, clock: Clock) -> None:
         self.connectors = Connectors(connection, keyring, clock)
         self.templates = Templates(connection, keyring, clock)
+        self.previews = Previews(connection, keyring, clock)
         self.shadows = Shadows(connection, clock)
         self.sends = Sends(connection, clock)
         self.inbox = Inbox(connection, keyring, clock)

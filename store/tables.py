@@ -128,6 +128,17 @@ retired = Table(
 
 _OPEN = text("status IS NULL")
 
+# What dry runs rendered, for a week. Sealed: it is what a person would read.
+preview = Table(
+    "preview",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("send_id", String(128), primary_key=True),
+    Column("recipient_hash", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("made_at", Moment, nullable=False, index=True),
+)
+
 # The ledger: outlives Temporal's retention, so that a send id is used once, for ever.
 send = Table(
     "send",

@@ -13,13 +13,15 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 with workflow.unsafe.imports_passed_through():
     from activities.backfill import BackfillActivities
     from activities.outcome import OutcomeActivities
+    from activities.preview import PreviewActivities
     from activities.send import SendActivities
     from activities.shadow import ShadowActivities
     from activities.target import TargetActivities
     from contracts.errors import ConnectorError, ErrorCode
     from contracts.event import Event, in_order
+    from contracts.preview import PreviewRequest
     from contracts.received import Received
-    from contracts.send import CancelAnswer, SendRequest, SendResult, SendStatus, standing
+    from contracts.send import DRY_RUN, CancelAnswer, SendRequest, SendResult, SendStatus, standing
     from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
     from contracts.target import (
         FindOutcomeRequest,
@@ -47,6 +49,10 @@ LOOK_UP_PATIENCE = timedelta(minutes=10)
 """How long an unconfirmed send tries to ask Iterable for its events. The hourly back-fill finds them later as well."""
 INBOX_PATIENCE = timedelta(minutes=1)
 """What the inbox may take to join events that were found and tell the run."""
+PREVIEW_TIMEOUT = timedelta(seconds=90)
+"""A template that was just made may not be found for some 15 s."""
+PREVIEW_PATIENCE = timedelta(minutes=10)
+"""Somebody waits for it: Iterable being away for longer is an answer too."""
 SHADOW_TIMEOUT = timedelta(hours=25)
 """Longer than the run that makes the shadow may take."""
 HEARTBEAT = timedelta(seconds=15)
@@ -138,6 +144,8 @@ class SendWorkflow:
         if request.send_at is not None and request.send_at > workflow.now() + LONGEST_WAIT:
             raise failure(ErrorCode.REQUEST_INVALID, "send_at is more than 365 days ahead")
         prepared = await self._prepare(request)
+        if request.dry_run:
+            return prepared.ending or await self._preview(request, prepared)
         if prepared.ending is None and request.send_at is not None and request.send_at > workflow.now():
             self._show(request, None, f"sends at {request.send_at:%Y-%m-%d %H:%M:%S %Z}")
             await self._wait(request.send_at - workflow.now())
@@ -150,6 +158,20 @@ class SendWorkflow:
             await self._write_profile(request, prepared)
         self._accepted_at = await self._target(request, prepared)
         return await self._follow(request, prepared)
+
+    async def _preview(self, request: SendRequest, prepared: PreparedSend) -> SendResult:
+        """The end of a dry run: the message is rendered, and nobody gets it."""
+        self._show(request, None, "has the message rendered; nothing will be sent")
+        summary = await workflow.execute_activity_method(
+            PreviewActivities.preview_send,
+            PreviewRequest(send=request, prepared=prepared),
+            start_to_close_timeout=PREVIEW_TIMEOUT,
+            schedule_to_close_timeout=PREVIEW_PATIENCE,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=PROVIDER,
+        )
+        self._show(request, SendStatus.SKIPPED, "nothing, this was a dry run")
+        return self._snapshot(SendStatus.SKIPPED, DRY_RUN).model_copy(update={"preview": summary})
 
     async def _prepare(self, request: SendRequest) -> PreparedSend:
         self._prepared = await workflow.execute_activity_method(
