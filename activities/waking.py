@@ -3,9 +3,13 @@
 from collections.abc import Iterable
 
 from temporalio.client import Client
+from temporalio.common import Priority
 
 from contracts.inbox import InboxShard
 from contracts.names import INBOX_WORKFLOW, WAKE_SIGNAL, inbox_workflow_id
+
+FIRST = Priority(priority_key=1)
+"""Before the sends: a few drains answer what thousands of open sends wait for."""
 
 
 def shard_of(event_id: str, shards: int) -> int:
@@ -21,5 +25,6 @@ async def wake_inboxes(temporal: Client, task_queue: str, workspace_id: str, sha
             InboxShard(workspace_id=workspace_id, shard=shard),
             id=inbox_workflow_id(workspace_id, shard),
             task_queue=task_queue,
+            priority=FIRST,
             start_signal=WAKE_SIGNAL,
         )

@@ -11,7 +11,7 @@ class InboxShard(Contract):
 
 
 class DrainResult(Contract):
-    """What one batch did; `more` says that events were left."""
+    """What one turn did; `more` says that events were left."""
 
     drained: int
     joined: int

@@ -14,8 +14,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from contracts.inbox import InboxShard
-from contracts.names import INBOX_WORKFLOW, WAKE_SIGNAL, inbox_workflow_id
+from activities.waking import wake_inboxes
 from endpoint.metrics import Metrics
 from store.store import Store
 
@@ -166,21 +165,12 @@ class Intake:
 
     async def _wake_all(self) -> bool:
         """Whether every inbox was woken; those that were not stay noted."""
-        for shard in sorted(self._to_wake):
-            self._to_wake.discard(shard)
+        for workspace_id, shard in sorted(self._to_wake):
+            self._to_wake.discard((workspace_id, shard))
             try:
-                await self._wake_inbox(*shard)
+                await wake_inboxes(self._temporal, self._task_queue, workspace_id, [shard])
             except (RPCError, RuntimeError) as error:  # RuntimeError: the first connection did not come about
-                self._to_wake.add(shard)
+                self._to_wake.add((workspace_id, shard))
                 log.warning("intake.temporal_away", error=type(error).__name__)
                 return False
         return True
-
-    async def _wake_inbox(self, workspace_id: str, shard: int) -> None:
-        await self._temporal.start_workflow(
-            INBOX_WORKFLOW,
-            InboxShard(workspace_id=workspace_id, shard=shard),
-            id=inbox_workflow_id(workspace_id, shard),
-            task_queue=self._task_queue,
-            start_signal=WAKE_SIGNAL,
-        )
