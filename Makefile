@@ -54,8 +54,10 @@ bench-suppressions: $(READY) ## Import a million suppressions: rows/s against a 
 bench-events: $(READY) ## Measure the intake and the drain of webhooks: one table of ratios
 	@$(BIN)/python -m bench.events
 
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/runtime.lock
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.lock
+	$(COMPILE) --extra traces -o requirements/runtime.lock
+	$(COMPILE) --extra dev -o requirements/dev.lock
+	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock
 
 .PHONY: help setup demo dev test check chaos bench-events bench-suppressions lock

@@ -27,6 +27,7 @@ from activities.target import TargetActivities
 from contracts.connector import DataCenter
 from iterable.client import BaseUrls, IterableClient, Timeouts
 from runtime.assets import image_host
+from runtime.health import Health, answering, database, temporal
 from runtime.logging import configure_logging
 from runtime.process import run, stop_signal
 from runtime.settings import Settings
@@ -136,7 +137,15 @@ def client_factory(settings: Settings) -> ClientFactory:
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serves until told to stop; then lets activities finish."""
+    workers: list[Worker] = []
+
+    async def working() -> bool:
+        return bool(workers) and not stop.is_set() and all(worker.is_running for worker in workers)
+
     async with AsyncExitStack() as stack:
+        health = Health(worker=working)
+        if settings.health_address is not None:
+            await stack.enter_async_context(answering(health, settings.health_address))
         client = await _connected(settings, stop)
         if client is None:
             return
@@ -149,6 +158,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(connectors.close)
         for worker in make_workers(client, store, connectors, settings):
             await stack.enter_async_context(worker)
+            workers.append(worker)
+        health.needs(database=database(store), temporal=temporal(client))
         log.info("worker.ready", task_queue=settings.task_queue)
         await stop.wait()
         log.info("worker.stopping")

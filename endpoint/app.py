@@ -11,12 +11,12 @@ from temporalio.client import Client
 from endpoint.api import Api
 from endpoint.assets import Assets
 from endpoint.codec import Codec
-from endpoint.health import Health
 from endpoint.intake import Intake
 from endpoint.metrics import Metrics
 from endpoint.tokens import WebhookTokens
 from endpoint.webhooks import PATH, Webhooks
 from images.assets import AssetStore
+from runtime import health
 from runtime.assets import image_host
 from runtime.settings import Settings
 from store.store import Store
@@ -40,7 +40,6 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
     """The endpoint over an open store and a (lazy) Temporal client. The caller closes the store afterwards."""
     metrics = Metrics()
     intake = Intake(store, temporal, settings.task_queue, settings.inbox_shards, metrics)
-    health = Health(store, temporal)
     api = Api(store, settings.admin_token, image_host(settings))
     assets = Assets(AssetStore(settings.assets_store))
 
@@ -54,8 +53,7 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
     workspace = "/v1/workspaces/{workspace_id}"
     app = Endpoint(
         routes=[
-            Route("/healthz", health.alive),
-            Route("/readyz", health.ready),
+            *health.Health(database=health.database(store), temporal=health.temporal(temporal)).routes(),
             Route("/metrics", metrics.get),
             Route("/assets/{name}", assets.get),
             Route(f"{workspace}/sends/{{send_id}}", api.guarded(api.send)),

@@ -6,13 +6,15 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from runtime.codec import EncryptingCodec
 from runtime.payload_keys import payload_keys
 from store.keyring import Keyring, KeyringError, parse_keys
 
 STATE_FOLDER = Path(".connector")
+SECRETS_FOLDER = Path("/run/secrets")
+"""Where container engines mount secrets. `CONNECTOR_SECRETS_DIR` names another place."""
 DEFAULT_DATABASE_URL = f"sqlite+aiosqlite:///{STATE_FOLDER}/connector.db"
 
 
@@ -23,7 +25,28 @@ _PLAIN_URL = r"^https?://[A-Za-z0-9.:/_~%@+-]+$"
 class Settings(BaseSettings):
     """Read once at start-up. Secrets are `SecretStr`: their repr shows nothing."""
 
-    model_config = SettingsConfigDict(env_prefix="CONNECTOR_", hide_input_in_errors=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="CONNECTOR_",
+        env_ignore_empty=True,  # Compose hands a variable on that is not set as an empty one
+        hide_input_in_errors=True,
+        extra="ignore",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Any setting may be a file of the secrets folder, named as its variable: `connector_admin_token`. A variable
+        goes before a file."""
+        del dotenv_settings, file_secret_settings
+        folder = Path(os.environ.get("CONNECTOR_SECRETS_DIR", SECRETS_FOLDER))
+        files = [SecretsSettingsSource(settings_cls, folder)] if folder.is_dir() else []
+        return (init_settings, env_settings, *files)
 
     database_url: str = DEFAULT_DATABASE_URL
     master_key: SecretStr | None = None
@@ -52,6 +75,15 @@ class Settings(BaseSettings):
     """How many runs drain one workspace's events side by side."""
     push_allow_private: bool = False
     """Lets events be pushed to http URLs and to addresses inside of this network."""
+    health_address: str | None = None
+    """`host:port` on which the worker answers `/healthz` and `/readyz`; without one it does not."""
+    metrics_address: str | None = None
+    """`host:port` on which the worker answers `/metrics`; without one it does not."""
+    deployment_name: str = "iterable-connector"
+    build_id: str | None = None
+    """Names this build to Temporal's Worker Versioning; without one the worker takes part in none."""
+    traces: bool = False
+    """Sends traces where `OTEL_EXPORTER_OTLP_ENDPOINT` says."""
     temporal_ui_url: str | None = None
     """Where people look at runs; links to it are printed."""
 
