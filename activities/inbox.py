@@ -201,7 +201,8 @@ class InboxActivities:
                 recorded.append(_recorded(ours.model_copy(update={"url": None}), one, workspace_id, [], BODY))
         await tx.suppressions.record(workspace_id, reports)
         await tx.events.add(workspace_id, recorded)
-        joined = await join(tx, workspace_id, sorted({one.event.event_id for one in recorded}))
+        event_ids = sorted({one.event.event_id for one in recorded})
+        joined = await join(tx, workspace_id, event_ids, await self._followed_since(tx, workspace_id))
         return sum(one.event.event_id in joined for one in recorded)
 
     async def _set_aside(self, tx: Transaction, workspace_id: str, one: Waiting, problem: str) -> None:
@@ -216,7 +217,7 @@ class InboxActivities:
         if event_ids:
             async with self._store.begin() as tx:
                 await tx.feed.lock(workspace_id)
-                await join(tx, workspace_id, event_ids)
+                await join(tx, workspace_id, event_ids, await self._followed_since(tx, workspace_id))
                 await tx.events.looked_at(workspace_id, event_ids)
 
     async def _tell_runs(self, workspace_id: str) -> None:

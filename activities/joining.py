@@ -10,6 +10,7 @@ set of events and attempts, not on the order in which they came.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from activities.matching import Message, Room, match
 from contracts.event import place
@@ -22,14 +23,15 @@ _Goal = tuple[Link, str | None]
 """An event, and the send it belongs to."""
 
 
-async def join(tx: Transaction, workspace_id: str, event_ids: Sequence[str]) -> set[str]:
+async def join(tx: Transaction, workspace_id: str, event_ids: Sequence[str], followed_since: datetime) -> set[str]:
     """Joins events that are kept, and whatever else they decide; those of the given ones that belong to a send now. The
-    caller holds the lock of the workspace's feed."""
+    caller holds the lock of the workspace's feed. A send that Iterable took before `followed_since` has no run any more
+    that is to be told."""
     fresh = await tx.events.links(workspace_id, event_ids)
     named = await _by_name(tx, workspace_id, fresh)
-    touched = await _place(tx, workspace_id, named, firm=True)
+    touched = await _place(tx, workspace_id, named, followed_since, firm=True)
     inferred = await _by_person(tx, workspace_id, fresh, named, touched)
-    touched |= await _place(tx, workspace_id, inferred, firm=False)
+    touched |= await _place(tx, workspace_id, inferred, followed_since, firm=False)
     await _record_standings(tx, workspace_id, sorted(touched))
     goals = {link.id: send_id for link, send_id in (*named, *inferred)}
     return {link.event_id for link in fresh if goals.get(link.id, link.send_id) is not None}
@@ -120,12 +122,15 @@ def _messages(loose: Iterable[Link]) -> list[Message]:
     ]
 
 
-async def _place(tx: Transaction, workspace_id: str, goals: Sequence[_Goal], *, firm: bool) -> set[str]:
+async def _place(
+    tx: Transaction, workspace_id: str, goals: Sequence[_Goal], followed_since: datetime, *, firm: bool
+) -> set[str]:
     """Moves events to their sends: the sends that lost or got one. Only what moves is handed out again."""
     moves = [Move(link.id, send_id, firm) for link, send_id in goals if link.send_id != send_id]
     moves.sort(key=lambda move: move.id)
     if moves:
-        await tx.events.place(workspace_id, moves, await tx.feed.take(workspace_id, len(moves)))
+        cursors = await tx.feed.take(workspace_id, len(moves))
+        await tx.events.place(workspace_id, moves, cursors, followed_since)
     if firm:
         await tx.events.confirm(workspace_id, [link.id for link, send_id in goals if link.send_id == send_id])
     sends = {send_id for link, goal in goals if link.send_id != goal for send_id in (link.send_id, goal)}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Exists,
     TextClause,
     bindparam,
     func,
@@ -204,17 +205,18 @@ class Events(SealingRepository):
             found |= {row.send_id: row.messages for row in rows}
         return found
 
-    async def place(self, workspace_id: str, moves: Sequence[Move], cursors: Sequence[int]) -> None:
-        """Joins events to sends, each under its new cursor; their runs are to be told."""
+    async def place(
+        self, workspace_id: str, moves: Sequence[Move], cursors: Sequence[int], accepted_before: datetime
+    ) -> None:
+        """Joins events to sends, each under its new cursor. Their runs are to be told, but for those that have ended
+        (as `forgo_signals` has it)."""
         if moves:
+            ended = _has_ended(bindparam("workspace"), bindparam("to_send"), bindparam("accepted_before"))
             await self._run_rows(
                 update(event)
                 .where(event.c.workspace_id == bindparam("workspace"), event.c.id == bindparam("row"))
                 .values(
-                    send_id=bindparam("to_send"),
-                    firm=bindparam("is_firm"),
-                    cursor=bindparam("at"),
-                    signalled=bindparam("told"),
+                    send_id=bindparam("to_send"), firm=bindparam("is_firm"), cursor=bindparam("at"), signalled=ended
                 ),
                 [
                     {
@@ -223,7 +225,7 @@ class Events(SealingRepository):
                         "to_send": move.send_id,
                         "is_firm": move.firm,
                         "at": cursor,
-                        "told": False,
+                        "accepted_before": microseconds(accepted_before),
                     }
                     for move, cursor in zip(moves, cursors, strict=True)
                 ],
@@ -361,17 +363,9 @@ class Events(SealingRepository):
     async def forgo_signals(self, workspace_id: str, accepted_before: datetime) -> None:
         """Nobody is to be told of events whose send's run is known to have ended, or whose send Iterable took so long
         ago that it has."""
-        over = (
-            select(send.c.send_id)
-            .where(
-                send.c.workspace_id == workspace_id,
-                send.c.send_id == event.c.send_id,
-                send.c.run_ended_at.is_not(None) | (send.c.accepted_at < accepted_before),
-            )
-            .exists()
-        )
+        ended = _has_ended(event.c.workspace_id, event.c.send_id, accepted_before)
         await self._connection.execute(
-            update(event).where(event.c.workspace_id == workspace_id, TO_SIGNAL, over).values(signalled=True)
+            update(event).where(event.c.workspace_id == workspace_id, TO_SIGNAL, ended).values(signalled=True)
         )
 
     async def mark_signalled(self, workspace_id: str, cursors: Sequence[int]) -> None:
@@ -414,6 +408,19 @@ class Events(SealingRepository):
             )
             found.extend(_link(row) for row in await self._connection.execute(query))
         return found
+
+
+def _has_ended(workspace_id: Any, send_id: Any, accepted_before: Any) -> Exists:
+    """Whether a send's run is known to have ended, or Iterable took the send so long ago that it has."""
+    return (
+        select(send.c.send_id)
+        .where(
+            send.c.workspace_id == workspace_id,
+            send.c.send_id == send_id,
+            send.c.run_ended_at.is_not(None) | (send.c.accepted_at < accepted_before),
+        )
+        .exists()
+    )
 
 
 def _is_unmatched(workspace_id: str) -> ColumnElement[bool]:

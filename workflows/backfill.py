@@ -8,7 +8,10 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.backfill import BackfillActivities
     from contracts.backfill import BackfillPlan, BackfillRequest, BackfillResult, ExportWindow
+    from contracts.errors import ConnectorError
+    from contracts.received import Received
     from iterable.webhook_event import EMAIL_EVENTS
+    from workflows.failures import failure
 
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 OWN_TIMEOUT = timedelta(seconds=30)
@@ -28,7 +31,15 @@ class BackfillWorkflow:
     """plan → for every window and kind of event: read → note how far."""
 
     @workflow.run
-    async def run(self, request: BackfillRequest) -> BackfillResult:
+    async def run(self, received: Received[BackfillRequest] | None = None) -> BackfillResult:
+        """What was read, and what of it was news."""
+        try:
+            request = Received[BackfillRequest].of(received).take()
+        except ConnectorError as refusal:
+            raise failure(refusal.code, refusal.what) from None
+        return await self._backfill(request)
+
+    async def _backfill(self, request: BackfillRequest) -> BackfillResult:
         """Exports are read one after the other: Iterable allows four a minute."""
         plan = await self._plan(request)
         read = found = windows = 0

@@ -30,15 +30,15 @@ class SuppressionSyncWorkflow:
     """push, batch by batch → withdraw, batch by batch. No address is in here: the people are in the store."""
 
     @workflow.init
-    def __init__(self, received: Received[SyncRequest]) -> None:
+    def __init__(self, received: Received[SyncRequest] | None = None) -> None:
         del received
         self._progress = SyncProgress()
 
     @workflow.run
-    async def run(self, received: Received[SyncRequest]) -> SyncProgress:
+    async def run(self, received: Received[SyncRequest] | None = None) -> SyncProgress:
         """What was done, once nobody is left. Fails where Iterable refuses a whole call."""
         try:
-            request = received.take()
+            request = Received[SyncRequest].of(received).take()
         except ConnectorError as refusal:
             raise failure(refusal.code, refusal.what) from None
         try:

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 from unittest import mock
@@ -151,7 +151,7 @@ async def report(store: Store, iterable: Iterable, send_id: str) -> None:
         async with store.begin() as tx:
             await tx.feed.lock("acme")
             await tx.events.add("acme", [Recorded(event, send_id, CAMPAIGN, None, None, datetime.now(UTC), b"{}")])
-            await join(tx, "acme", [event.event_id])
+            await join(tx, "acme", [event.event_id], datetime.now(UTC) - timedelta(days=1))
 
 
 async def look(store: Store, iterable: Iterable, client: IterableClient, send_id: str) -> None:

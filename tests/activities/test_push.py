@@ -77,7 +77,7 @@ async def feed(store: Store, count: int, start: int = 0) -> None:
         await tx.events.add("acme", [Recorded(event, "s1", 2, None, None, now, b"{}") for event in events])
         links = await tx.events.links("acme", ids)
         await tx.events.place(
-            "acme", [Move(link.id, "s1", firm=True) for link in links], await tx.feed.take("acme", count)
+            "acme", [Move(link.id, "s1", firm=True) for link in links], await tx.feed.take("acme", count), now
         )
 
 

@@ -50,6 +50,20 @@ async def test_a_run_started_with_nonsense_fails_with_a_code(the_stage: Stage, a
     assert failed.value.cause.type == ErrorCode.REQUEST_INVALID
 
 
+@pytest.mark.parametrize("workflow", ["SuppressionSyncWorkflow", "BackfillWorkflow"])
+@pytest.mark.parametrize("arguments", [[], [None], [{"workspace": "acme"}], [json_of(b"{")]], ids=range(4))
+async def test_what_an_admin_starts_with_nonsense_fails_alike(
+    the_stage: Stage, workflow: str, arguments: list[Any]
+) -> None:
+    handle = await the_stage.client.start_workflow(
+        workflow, args=arguments, id=f"nonsense-{uuid.uuid4()}", task_queue=the_stage.settings.task_queue
+    )
+    with pytest.raises(WorkflowFailureError) as failed:
+        await asyncio.wait_for(handle.result(), 15)
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.type == ErrorCode.REQUEST_INVALID
+
+
 async def test_a_request_that_just_fits_the_start_is_refused_before_it_gets_stuck(project: Project) -> None:
     stage = project.stage
     request = project.request(data={"text": "x" * 2_090_000})

@@ -50,7 +50,7 @@ async def _read_while_writing(store: Store) -> None:
                 links = await tx.events.links("acme", ids)
                 moves = [Move(link.id, "s1", firm=True) for link in links]
                 cursors = await tx.feed.take("acme", len(moves))
-                await tx.events.place("acme", moves, cursors)
+                await tx.events.place("acme", moves, cursors, NOW)
                 await asyncio.sleep(0.002 * ((writer * 7 + batch * 3) % 4))  # commits at odd moments
             written.extend(cursors)
 
