@@ -53,6 +53,12 @@ class _Batch:
         """Whether what comes next belongs to another commit."""
         return len(self.kept) >= _LARGEST_COMMIT or self.size >= _LARGEST_COMMIT_BYTES
 
+    def fail(self, why: str) -> None:
+        """Has the requests answered, so that Iterable sends their events again."""
+        for kept in self.kept:
+            if not kept.done():
+                kept.set_exception(NotKept(why))
+
 
 class Intake:
     """Start with `start`, end with `drain`."""
@@ -82,8 +88,8 @@ class Intake:
     def keep(self, workspace_id: str, bodies: list[bytes], size: int) -> asyncio.Future[None]:
         """Done once the events are committed, or failed with `NotKept`, which is raised at once where too much waits.
         `size` is the bytes they hold in memory."""
-        if self._waiting >= _MOST_WAITING:
-            raise NotKept("too many requests wait")
+        if self._waiting >= _MOST_WAITING or self._draining:
+            raise NotKept("too many requests wait, or no more are taken")
         self.reserve(size)
         self._waiting += 1
         if not self._batches or self._batches[-1].is_full():
@@ -107,7 +113,8 @@ class Intake:
         self._waiting_bytes -= size
 
     async def drain(self) -> None:
-        """Commits what waits, tries once more to wake, and stops."""
+        """Commits what waits, as far as it can be done in 10 seconds, tries once more to wake, and stops. Whoever was
+        not kept by then is told so."""
         committing = self._tasks[0]
         self._draining = True
         self._something_waits.set()
@@ -115,6 +122,8 @@ class Intake:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for batch in self._batches:
+            batch.fail("the time for draining is over")
         await self._wake_all()
 
     async def _commit_forever(self) -> None:
@@ -132,11 +141,12 @@ class Intake:
         events = sum(map(len, batch.bodies.values()))
         try:
             await self._store.keep(batch.bodies, shard)
+        except asyncio.CancelledError:
+            batch.fail("the time for draining is over")
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it was, these requests are answered and the next ones taken
             log.warning("intake.not_kept", events=events, error=type(error).__name__)
-            for kept in batch.kept:
-                if not kept.done():
-                    kept.set_exception(NotKept("the database did not take the events"))
+            batch.fail("the database did not take the events")
             return
         finally:
             self._waiting -= len(batch.kept)
