@@ -53,6 +53,8 @@ bench-suppressions: $(READY) ## Import a million suppressions: rows/s against a 
 	@$(BIN)/python bench/suppression_import.py
 bench-events: $(READY) ## Measure the intake and the drain of webhooks: one table of ratios
 	@$(BIN)/python -m bench.events
+bench-kills: $(READY) ## Flood a stack with webhooks and kill its processes meanwhile: nothing acknowledged may be lost
+	@$(BIN)/python -m bench.kills
 
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
@@ -60,4 +62,4 @@ lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra dev -o requirements/dev.lock
 	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock
 
-.PHONY: help setup demo dev test check chaos bench-events bench-suppressions lock
+.PHONY: help setup demo dev test check chaos bench-events bench-kills bench-suppressions lock

@@ -7,8 +7,9 @@ from activities.checks import check_data, check_template
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failures, provider_failure
 from activities.fingerprints import fingerprint, template_ref
+from activities.forgetting import forget
 from activities.literals import as_meant
-from activities.suppressing import Path, check, suppress_forgotten
+from activities.suppressing import Path, check
 from contracts.connector import ConnectorSettings
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
@@ -147,7 +148,7 @@ class SendActivities:
         except IterableError as error:
             if isinstance(error, RecipientForgotten):
                 people = Person.all_of(self._store.hasher, request.recipient.email, request.recipient.user_id)
-                await suppress_forgotten(self._store, request.workspace_id, people)
+                await forget(self._store, request.workspace_id, people, source="iterable")
             raise provider_failure(error, connector.settings) from None
 
     @activity.defn

@@ -14,7 +14,7 @@ needs no rule of its own: a stream's message type belongs to a channel of its ki
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from activities.reading import HARD_BOUNCE
@@ -25,7 +25,7 @@ from contracts.suppression import WORKSPACE, Cause, SuppressionEntry
 from contracts.template import Stream
 from iterable.webhook_event import WebhookEvent
 from store.person import Person
-from store.store import Store, Transaction
+from store.store import Transaction
 from store.suppressions import Report, Suppression
 
 _STREAMS: tuple[Stream, ...] = ("transactional", "marketing")
@@ -204,13 +204,3 @@ async def check(
     send. Costs one query for every 500 hashes."""
     held = await tx.suppressions.of(workspace_id, sorted({one for known_as in people for one in known_as}))
     return [blocking((s for one in known_as for s in held.get(one, ())), path) for known_as in people]
-
-
-async def suppress_forgotten(store: Store, workspace_id: str, people: Sequence[Person]) -> None:
-    """Iterable refuses these people because they asked to be forgotten: no further send tries, and their names go."""
-    now = datetime.now(UTC)
-    async with store.begin() as tx:
-        await tx.suppressions.record(
-            workspace_id, [Report(one, Cause.FORGOTTEN, WORKSPACE, now, source="iterable") for one in people]
-        )
-        await tx.suppressions.forget(workspace_id, [one.recipient_hash for one in people])

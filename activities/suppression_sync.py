@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failures, provider_failure
-from activities.suppressing import suppress_forgotten
+from activities.forgetting import forget
 from contracts.channel import EMAIL
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.suppression import OURS, Cause, PushBatch, PushedBatch
@@ -71,7 +71,7 @@ class SuppressionSyncActivities:
             await self._end(batch.workspace_id, wanted, problems, "pushed", "not_pushed")
             forgotten = [people[one] for one, reason in problems.items() if reason == "forgotten"]
             if forgotten:
-                await suppress_forgotten(self._store, batch.workspace_id, forgotten)
+                await forget(self._store, batch.workspace_id, forgotten, source="iterable")
             log.info("suppressions.pushed", people=len(people), failed=len(problems))
             return _outcome(wanted, people, problems, more=len(wanted) == _BATCH)
 

@@ -11,7 +11,7 @@ from temporalio import activity
 from activities.beating import to_the_end
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failures, provider_failure
-from activities.suppressing import suppress_forgotten
+from activities.forgetting import forget
 from contracts.connector import ConnectorSettings
 from contracts.send import RESERVED_DATA_KEY
 from contracts.target import TargetEnd, TargetOutcome, TargetRequest
@@ -84,7 +84,7 @@ class TargetActivities:
             return TargetOutcome(end=TargetEnd.RECIPIENT_UNKNOWN)
         if isinstance(error, RecipientForgotten):
             people = Person.all_of(self._store.hasher, request.recipient.email, request.recipient.user_id)
-            await suppress_forgotten(self._store, request.workspace_id, people)
+            await forget(self._store, request.workspace_id, people, source="iterable")
         if isinstance(error, Refused) and "campaignId" in error.invalid_params:
             async with self._store.begin() as tx:
                 await tx.shadows.drop(request.workspace_id, request.shadow.campaign_id)

@@ -18,12 +18,12 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.forgetting import forget
 from cli import events, schemas, shadows
 from cli.connection import connected, open_store
 from cli.demo import DemoBroken, demo, demo_logs
 from cli.development import StackInUse, development_stack, install_against_sandbox
 from cli.doctor import examine
-from cli.forget import forget
 from cli.install import InstallRefused, install
 from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, out, say, skip_advice, stop, table
 from cli.preview import preview
@@ -48,6 +48,7 @@ from runtime.settings import STATE_FOLDER, Settings
 from sandbox.stack import ChildFailed
 from store.keyring import KeyringError
 from store.migrate import migrate
+from store.person import Person
 
 app = typer.Typer(
     help="Sends GenieOS templates through Iterable triggered campaigns.",
@@ -371,7 +372,8 @@ def forget_command(
     async def do() -> None:
         store = await open_store(Settings())
         try:
-            done = await forget(store, workspace, email=address, user_id=user_id)
+            people = Person.all_of(store.hasher, address, user_id)
+            done = await forget(store, workspace, people, source="admin")
         finally:
             await store.close()
         say(f"erased from {done.events} events and {done.sends} sends; {done.waiting} waiting events removed")

@@ -15,9 +15,9 @@ from starlette.routing import Route
 from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
 
+from activities.forgetting import forget
 from activities.signing import new_secret
 from activities.waking import wake_inboxes
-from cli.forget import forget
 from cli.sending import start_send
 from contracts.backfill import BackfillRequest, BackfillResult
 from contracts.connector import ConnectorStatus
@@ -25,6 +25,7 @@ from contracts.event import EventKind, TimelinePage
 from contracts.names import BACKFILL_WORKFLOW, backfill_schedule_id, connector_workflow_id
 from contracts.send import SendRequest, SendResult, SendStatus
 from endpoint.tokens import HEADER
+from store.person import Person
 from store.tables import event, send
 from tests.stage import Project, Stage, served
 
@@ -214,7 +215,12 @@ async def test_who_is_forgotten_is_nowhere_and_gets_nothing_more(project: Projec
     stage = project.stage
     request = project.request("open-click+gone@example.com")
     await outcome(project, request)
-    done = await forget(stage.store, project.workspace_id, email="Open-Click+gone@Example.com")
+    done = await forget(
+        stage.store,
+        project.workspace_id,
+        Person.all_of(stage.store.hasher, "Open-Click+gone@Example.com", None),
+        source="admin",
+    )
     assert (done.events >= 1, done.sends) == (True, 1)
     second = await outcome(project, project.request("open-click+gone@example.com"))
     assert second.status is SendStatus.SUPPRESSED

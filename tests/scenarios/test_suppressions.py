@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pytest
+from sqlalchemy import select
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
@@ -17,6 +18,7 @@ from contracts.send import SendResult, SendStatus
 from contracts.suppression import WORKSPACE, Cause, Scope, SyncProgress, SyncRequest
 from store.person import Person
 from store.suppressions import Report, Suppression
+from store.tables import send
 from tests.stage import Project, Stage
 
 pytestmark = pytest.mark.scenario
@@ -144,6 +146,9 @@ async def test_who_asked_to_be_forgotten_is_tried_once(project: Project) -> None
         await outcome(project, "gone@example.com")
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.type == ErrorCode.RECIPIENT_FORGOTTEN
+    async with project.stage.store._engine.connect() as connection:  # erased, as `connector forget` does it
+        sent_to = set(await connection.scalars(select(send.c.recipient_hash)))
+    assert project.stage.store.hasher.of_email("gone@example.com") not in sent_to
     asked = (await project.counts())["requests"]["POST /api/email/target"]
     for stream in ("transactional", "marketing"):
         assert await status(project, "gone@example.com", stream) is SendStatus.SUPPRESSED
