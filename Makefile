@@ -56,10 +56,17 @@ bench-events: $(READY) ## Measure the intake and the drain of webhooks: one tabl
 bench-kills: $(READY) ## Flood a stack with webhooks and kill its processes meanwhile: nothing acknowledged may be lost
 	@$(BIN)/python -m bench.kills
 
+bench-templates: $(READY) ## Measure rewriting and fingerprinting a template against a C tree parser
+	@$(BIN)/python -m bench.templates
+
+DOCUMENTS ?= 100000
+fuzz-templates: $(READY) ## Check the search for images on mutated documents (DOCUMENTS=, SEED=)
+	@$(BIN)/python -m tests.images.fuzz --documents $(DOCUMENTS) --seed $(SEED)
+
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra traces -o requirements/runtime.lock
 	$(COMPILE) --extra dev -o requirements/dev.lock
 	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock
 
-.PHONY: help setup demo dev test check chaos bench-events bench-kills bench-suppressions lock
+.PHONY: help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-templates lock

@@ -51,10 +51,10 @@ def list_command(
             return
         table(
             f"{workspace}: shadows",
-            ("begins with", "state", "template", "campaign", "last used (UTC)"),
+            ("fingerprint", "state", "template", "campaign", "last used (UTC)"),
             [
                 (
-                    one.fingerprint[:16],
+                    one.fingerprint,
                     one.state,
                     str(one.template_id or "–"),
                     str(one.campaign_id or "–"),
@@ -96,8 +96,7 @@ def inspect(workspace: Workspace, fingerprint: Fingerprint, *, as_json: Json = F
         if as_json:
             give(shown)
             return
-        rows = [(name, str(value)) for name, value in shown.items() if value is not None and name != "fingerprint"]
-        table(one.fingerprint, ("", ""), rows)
+        table(one.fingerprint, ("", ""), [(name, str(value)) for name, value in shown.items() if value is not None])
 
     run(do())
 
@@ -133,8 +132,7 @@ def archive(
                 done = await handle.result()
             except WorkflowFailureError as error:
                 stop(FAILED, str(error.cause))
-        left = done.in_use + max(0, len(named) - done.marked)
-        say(f"archived {done.archived}; left alone, because in use or used within the last hour: {left}")
+        say(f"archived {done.archived}; left alone, because in use: {done.in_use}")
         if done.failed:
             stop(FAILED, f"Iterable did not archive {', '.join(map(str, done.failed))}; tried again by the next run")
 

@@ -24,23 +24,12 @@ _IS_RAW = rb"(?:" + rb"|".join(_RAW) + rb")" + _NAME_END
 
 
 def _attributes(end: bytes) -> bytes:
-    close = rb'(?:"|' + end + rb")", rb"(?:'|" + end + rb")"
-    return (
-        rb"(?:[^>=]++|=["
-        + _WS
-        + rb']*+(?:"[^"]*+'
-        + close[0]
-        + rb"|'[^']*+"
-        + close[1]
-        # a missing value (`=>`) ends the tag
-        + rb"|[^"
-        + _WS
-        + rb">\"'][^"
-        + _WS
-        + rb">]*+)?+)*+(?:>|"
-        + end
-        + rb")"
-    )
+    """What follows a tag's name, up to and with its `>`. A quote that opens a value must close it."""
+    quoted = rb"\"[^\"]*+(?:\"|" + end + rb")|'[^']*+(?:'|" + end + rb")"
+    bare = rb"[^" + _WS + rb">\"'][^" + _WS + rb">]*+"
+    missing = rb"(?=>)|" + end
+    value = rb"=[" + _WS + rb"]*+(?:" + quoted + rb"|" + bare + rb"|" + missing + rb")"
+    return rb"(?:[^>=]++|" + value + rb")*+(?:>|" + end + rb")"
 
 
 def _raw(name: bytes, end: bytes) -> bytes:
@@ -122,7 +111,7 @@ def regions(low: bytes, spots: Sequence[int]) -> Generator[Region]:
                 start = _START.match(low, position)
                 begin = start.end() if start else position
                 yield Region("tag", position, begin)
-                yield Region("css", begin, style.end())
+                yield Region("css", begin, style.end() - 2 * low.endswith(b"</", begin, style.end()))
                 position = style.end()
             else:
                 other = _ANY.match(low, position)

@@ -13,9 +13,11 @@ BLOT = b"\xff"
 
 # A string or a [segment] of an expression may hold closing braces. Possessive throughout: nothing is tried twice.
 _EXPRESSION = re.compile(rb"""\{\{++(?:[^}"'\[]++|"[^"]*+"|'[^']*+'|\[[^\]]*+\]|\}(?!\}))*+\}\}""")
+_SIMPLE = re.compile(rb"""\{\{[^{}"'\[!]*+\}\}""")
+"""Most tags; tried first, because it is quick."""
 _COMMENT = re.compile(rb"\{\{+~?!(--)?")
 _COMMENT_END = re.compile(rb"--~?\}\}")
-_BRACKETS = re.compile(rb"\[\[[^\[\]<>]*+\]\]")
+_BRACKETS = re.compile(rb"\[\[++(?:[^\[\]<>]*+\]\])?+")
 _SILENT = re.compile(rb"\{\{+~?\s*(?:[#^/!]|else\b)")
 
 
@@ -50,18 +52,17 @@ class _Scan:
         while braces >= 0 or brackets >= 0:
             if braces < 0 or 0 <= brackets < braces:
                 start, found = brackets, _BRACKETS.match(self._source, brackets)
-                end = found.end() if found else None
+                position = found.end() if found else brackets + 1
+                end = position if self._source.startswith(b"]", position - 1) else None
             else:
-                start, end = braces, self._end_of_braces(braces)
-            if end is None and start == braces:  # nothing closes from here on
-                braces = -1
-                continue
+                simple = _SIMPLE.match(self._source, braces)
+                start, end = braces, simple.end() if simple else self._end_of_braces(braces)
+                position = end or len(self._source)  # nothing closes from here on
             if end is not None:
                 yield start, end
-            position = end or start + 1
             if 0 <= braces < position:
                 braces = find(b"{{", position)
-            if 0 <= brackets < position:
+            if 0 <= brackets < position and (end is not None or start == brackets):
                 brackets = find(b"[[", position)
 
     def _end_of_braces(self, start: int) -> int | None:

@@ -17,7 +17,8 @@ _URL_ATTRIBUTES = frozenset(
 """Attributes whose value is one URL; with a prefix too (`o:href`, `xlink:href`, `v:src`)."""
 _CANDIDATE_ATTRIBUTES = frozenset({b"srcset", b"imagesrcset"})
 
-_SPOTTED = (b"cid:", b"cid&", b"data:", b"data&", b"&#", b"\\")
+_SPOTTED = (b"cid", b"data", b"&#", b"\\")
+_FOLLOWED = (b":", b"&")  # what a scheme that is written out goes on with
 """Without one of these there is no reference: a scheme, or what one can be written with (`&#99;id:`, `\\63 id:`)."""
 _WS = b" \t\n\r\f"
 _ENTITY = re.compile(rb"&(?:#(?:x[0-9a-fA-F]+|[0-9]+);?|[a-zA-Z][a-zA-Z0-9]*;?)")
@@ -64,16 +65,19 @@ def find_references(source: bytes) -> list[Reference]:
 def may_refer(html: str) -> bool:
     """Whether there is anything to find. Cheap, and errs on the side of yes."""
     low = html.lower()
-    return any(needle.decode() in low for needle in _SPOTTED)
+    return bool(_spots(low.encode(errors="replace")))
 
 
 def _spots(low: bytes) -> list[int]:
     spots: list[int] = []
     for needle in _SPOTTED:
         position = low.find(needle)
+        is_scheme = needle[-1:].isalpha()
         while position >= 0:
-            spots.append(position)
-            position = low.find(needle, position + 1)
+            end = position + len(needle)
+            if not is_scheme or low.startswith(_FOLLOWED, end):
+                spots.append(position)
+            position = low.find(needle, end)
     return sorted(spots)
 
 

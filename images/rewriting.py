@@ -78,6 +78,7 @@ class _Rewriting:
         self._given = _by_content_id(template.inline_images)
         self._used: set[str] = set()
         self._assets: dict[str, Asset] = {}
+        self._known: dict[str, Asset] = {}  # by the URL that refers to it: many do to the same one
         self._of_given: dict[str, Asset] = {}
         self._problems: list[str] = []
         self._warnings: dict[tuple[WarningCode, str], SendWarning] = {}
@@ -113,7 +114,7 @@ class _Rewriting:
             asset = self._asset_of(reference)
             if asset is None:
                 continue
-            self._assets[asset.name] = asset
+            self._assets[asset.name] = self._known[reference.url] = asset
             pieces += (self._source[done : reference.start], f"{self._prefix}/{asset.name}".encode())
             done = reference.end
         return b"".join([*pieces, self._source[done:]]).decode() if pieces else html
@@ -124,6 +125,8 @@ class _Rewriting:
         if reference.is_dynamic:
             self._leave(reference, is_cid=is_cid)
             return None
+        if reference.url in self._known:
+            return self._known[reference.url]
         try:
             return self._given_image(reference) if is_cid else self._inline_image(reference)
         except BadImage as error:

@@ -1,9 +1,14 @@
 """Fingerprints: recorded, so that no release changes them by accident."""
 
+import hashlib
+
 import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
 
 from activities.fingerprints import fingerprint, template_ref
-from contracts.template import Template
+from contracts.template import InlineImage, Template
 
 PLAIN = Template(
     template_id="tpl_1",
@@ -17,6 +22,34 @@ PLAIN = Template(
 def test_recorded_vectors() -> None:
     assert fingerprint(PLAIN, 101) == "b10a34848ab83da7d50832c2cb0d59985e92f4fefc7f090f9fb0e5ce5640da36"
     assert template_ref(PLAIN) == "20da1b0585ed0440f74da0750f756eaa2a9a7938bdc8ddaca4e6547d01a52b22"
+
+
+FULL = Template(
+    template_id="tpl_2",
+    name="Everything",
+    subject='Hi "{{first_name}}" \\ /',
+    preheader="\t{{offer}}\u2028\x7f\x01",
+    html="<p>\r\n{{{raw}}} [[feed.x]] 'é' 𝄞</p>",
+    text="",
+    from_email="{{sender}}@acme.test",
+    from_name="Acme & Co",
+    reply_to="support@acme.test",
+    inline_images=[InlineImage(content_id="logo", media_type="image/png", data="AAAA")],
+)
+
+
+def test_recorded_vectors_of_every_field() -> None:
+    assert fingerprint(FULL, 2**31 - 1) == "e1598171ba3129569a69da6e6d6d449798f57773404ad62da0c2d349cd2c0214"
+    assert template_ref(FULL) == "2e36ddda95ef9197f97acd2d5aa5037931bc9f8fe5406de765e9500df0e1c494"
+
+
+@given(st.text(), st.text(min_size=1), st.integers(0, 2**53 - 1))
+def test_the_canonical_form_is_that_of_rfc_8785(text: str, html: str, message_type_id: int) -> None:
+    template = PLAIN.model_copy(update={"text": text, "html": html})
+    fields = {"subject", "preheader", "html", "text", "from_email", "from_name", "reply_to"}
+    content = {name: value or "" for name, value in template.model_dump(include=fields).items()}
+    named = {"recipe": 1, "message_type_id": message_type_id, "content": content}
+    assert fingerprint(template, message_type_id) == hashlib.sha256(rfc8785.dumps(named)).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_what_a_merge_tag_completes() -> None:
     html = '<img src="data:image/png;base64,{{{chart}}}">'
     result = rewritten(html)
     assert (result.template.html, codes(result)) == (html, ["image_left_inline"])
-    assert "goes on in a merge tag" in str(refused('<img src="cid:{{logo}}">', image()))
+    assert "goes on in a merge tag" in str(refused('<img src="cid:logo"><img src="cid:logo{{x}}">', image()))
 
 
 def test_two_images_under_one_id_are_refused_unless_they_are_the_same() -> None:

@@ -1,0 +1,98 @@
+"""What preparing a template of 100 KB costs: finding and replacing its images and naming its content, against one pass
+of a C tree parser (lxml's HTML parser) over the same bytes.
+
+    python -m bench.templates [kilobytes]
+
+The template is the demo's own, its middle repeated: a row for each article, with an inline image of every form in turn.
+Each number is the best of many runs, since everything else on the machine only adds.
+"""
+
+import base64
+import sys
+import time
+from collections.abc import Callable
+
+from lxml import etree
+from rich.console import Console
+from rich.table import Table
+
+from activities.fingerprints import fingerprint
+from cli.welcome import welcome_template
+from contracts.template import InlineImage, Template
+from images.references import find_references
+from images.rewriting import Limits, rewrite
+
+_RUNS = 60
+_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+_DATA = f"data:image/png;base64,{base64.b64encode(_PNG).decode()}"
+_FORMS = (
+    '<img src="cid:logo" width="120" alt="{{this.name}}">',
+    '<img srcset="cid:logo 1x, cid:hero 2x" src="https://assets.acme.test/a.png">',
+    "<div style=\"background:url('cid:hero') no-repeat\">&nbsp;</div>",
+    f'<img src="{_DATA}" alt="">',
+    '<!--[if mso]><v:fill type="frame" src="cid:hero"/><![endif]-->',
+)
+_EVERY = 4  # one article in four has an image
+_PREFIX = "https://cdn.acme.test/i"
+_LIMITS = Limits(image=1_000_000, template=1_000_000)
+
+
+def template(size: int) -> Template:
+    """The demo's template, grown to about `size` bytes."""
+    welcome = welcome_template()
+    start = welcome.html.index('          <tr>\n            <td class="gutter ink"')
+    end = welcome.html.index("          {{#if favourites}}")
+    row = welcome.html[start:end]
+    rows: list[str] = []
+    while sum(map(len, rows)) + len(welcome.html) < size:
+        image = _FORMS[len(rows) // _EVERY % len(_FORMS)] if len(rows) % _EVERY == 0 else ""
+        rows.append(row.replace("<h1", f"{image}<h1"))
+    images = [
+        InlineImage(content_id=name, media_type="image/png", data=base64.b64encode(_PNG + name.encode()).decode())
+        for name in ("logo", "hero")
+    ]
+    html = welcome.html[:start] + "".join(rows) + welcome.html[end:]
+    return welcome.model_copy(update={"html": html, "inline_images": images})
+
+
+def best_ms(call: Callable[[], object]) -> float:
+    """Milliseconds of this process's own time."""
+
+    def once() -> float:
+        started = time.process_time()
+        for _ in range(5):
+            call()
+        return (time.process_time() - started) / 5
+
+    return min(once() for _ in range(_RUNS)) * 1_000
+
+
+def main() -> None:
+    """Prints the table."""
+    given = template(int(sys.argv[1]) * 1_000 if len(sys.argv) > 1 else 100_000)
+    source = given.html.encode()
+    rewritten = rewrite(given, _PREFIX, _LIMITS).template
+    parser = best_ms(lambda: etree.fromstring(source, etree.HTMLParser()))
+    table = Table(
+        title=f"{len(source)} bytes, {source.count(b'<')} tags, {source.count(b'{{')} merge tags, "
+        f"{len(find_references(source))} references"
+    )
+    table.add_column("what")
+    table.add_column("ms", justify="right")
+    table.add_column("against the parser", justify="right")
+    measured = {
+        "lxml parses the HTML into a tree": parser,
+        "find the references": best_ms(lambda: find_references(source)),
+        "rewrite (find, decode, hash, replace)": (rewriting := best_ms(lambda: rewrite(given, _PREFIX, _LIMITS))),
+        "fingerprint": (naming := best_ms(lambda: fingerprint(rewritten, 101))),
+        "rewrite and fingerprint": rewriting + naming,
+    }
+    for what, milliseconds in measured.items():
+        table.add_row(what, f"{milliseconds:.2f}", f"{milliseconds / parser:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
