@@ -74,6 +74,15 @@ def _check(content: Template, stream: Stream, settings: ConnectorSettings) -> li
     return warnings
 
 
+def check_tags(content: Template) -> list[SendWarning]:
+    """The merge tags of a template, in each locale, whatever it will be sent as. Raises `ConnectorError`:
+    `template_invalid`."""
+    parsed = {name: _parsed(name, text) for name, text in _texts(content).items()}
+    for locale, variant in content.variants().items():
+        parsed |= {f"{name} ({locale})": _parsed(f"{name} ({locale})", text) for name, text in _texts(variant).items()}
+    return _doubts(parsed)
+
+
 def check_data(content: Template, data: Mapping[str, Any], profile: Mapping[str, Any]) -> list[SendWarning]:
     """What a send's data means for a template that was checked. Which locale Iterable takes is up to the profile there;
     here it is what the send says, or none."""

@@ -51,10 +51,10 @@ def list_command(
             return
         table(
             f"{workspace}: shadows",
-            ("fingerprint", "state", "template", "campaign", "last used (UTC)"),
+            ("begins with", "state", "template", "campaign", "last used (UTC)"),
             [
                 (
-                    one.fingerprint,
+                    one.fingerprint[:16],
                     one.state,
                     str(one.template_id or "–"),
                     str(one.campaign_id or "–"),
@@ -96,7 +96,8 @@ def inspect(workspace: Workspace, fingerprint: Fingerprint, *, as_json: Json = F
         if as_json:
             give(shown)
             return
-        table(one.fingerprint, ("", ""), [(name, str(value)) for name, value in shown.items() if value is not None])
+        rows = [(name, str(value)) for name, value in shown.items() if value is not None and name != "fingerprint"]
+        table(one.fingerprint, ("", ""), rows)
 
     run(do())
 
@@ -132,7 +133,8 @@ def archive(
                 done = await handle.result()
             except WorkflowFailureError as error:
                 stop(FAILED, str(error.cause))
-        say(f"archived {done.archived}; left alone, because in use: {done.in_use}")
+        left = done.in_use + max(0, len(named) - done.marked)
+        say(f"archived {done.archived}; left alone, because in use or used within the last hour: {left}")
         if done.failed:
             stop(FAILED, f"Iterable did not archive {', '.join(map(str, done.failed))}; tried again by the next run")
 

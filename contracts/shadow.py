@@ -76,8 +76,10 @@ class CareRequest(Contract):
 
 
 class CareResult(Contract):
-    """What a run did. `failed` are campaigns that Iterable did not archive, the first hundred."""
+    """What a run did. `marked` were those without a use, `in_use` those of them that turned out to have one. `failed`
+    are campaigns that Iterable did not archive, the first hundred."""
 
+    marked: int = 0
     retired: int
     in_use: int
     archived: int

@@ -7,7 +7,9 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from activities.checks import check_tags
 from activities.fingerprints import template_ref
+from activities.literals import as_meant
 from activities.suppressing import Path, entry_of
 from contracts.connector import ConnectorStatus
 from contracts.errors import ConnectorError, ErrorCode
@@ -134,7 +136,8 @@ class Api:
     async def put_template(self, request: Request) -> Response:
         """`PUT /v1/workspaces/{ws}/templates` with a `Template`: its `template_ref`, for small sends, and `warnings`.
 
-        Its images are hosted here and now, so that what is wrong with them shows before anything is sent.
+        Its merge tags are parsed and its images hosted here and now, so that what is wrong with them shows before
+        anything is sent.
         """
         workspace_id = request.path_params["workspace_id"]
         async with self._store.read() as tx:
@@ -149,7 +152,9 @@ class Api:
             refusal = refusal_of(error)
             return _problem(400, "template_invalid", str(refusal))
         try:
-            hosted = await self._images.host(content)
+            meant = as_meant(content)
+            warnings = check_tags(meant)
+            hosted = await self._images.host(meant)
         except ConnectorError as error:
             return _problem(_STATUS.get(error.code, 400), error.code, str(error))
         except AssetsUnavailable as error:
@@ -157,8 +162,8 @@ class Api:
         ref = template_ref(hosted.template)
         async with self._store.begin() as tx:
             await tx.templates.put(workspace_id, ref, hosted.template)
-        warnings = [warning.model_dump(mode="json") for warning in hosted.warnings]
-        return JSONResponse({"template_ref": ref, "warnings": warnings})
+        told = [warning.model_dump(mode="json") for warning in [*warnings, *hosted.warnings]]
+        return JSONResponse({"template_ref": ref, "warnings": told})
 
 
 def _window(request: Request) -> tuple[int, int] | Response:

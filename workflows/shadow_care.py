@@ -36,7 +36,7 @@ class ShadowCareWorkflow:
         )
         if marked:
             await workflow.sleep(BARRIER)
-        return await workflow.execute_activity_method(
+        done = await workflow.execute_activity_method(
             ShadowCareActivities.retire_shadows,
             request.model_copy(update={"marked_before": workflow.now() - BARRIER / 2}),
             start_to_close_timeout=ARCHIVE_TIMEOUT,
@@ -44,3 +44,4 @@ class ShadowCareWorkflow:
             schedule_to_close_timeout=ARCHIVE_PATIENCE,
             retry_policy=PROVIDER,
         )
+        return done.model_copy(update={"marked": marked})

@@ -171,6 +171,8 @@ async def test_a_template_is_put_and_named_by_its_content(http: httpx.AsyncClien
     assert first.json() == second.json()
     bad = await http.put("/v1/workspaces/acme/templates", json={**template, "html": ""}, headers=headers)
     assert (bad.status_code, bad.json()["code"]) == (400, "template_invalid")
+    broken = await http.put("/v1/workspaces/acme/templates", json={**template, "html": "{{#if}}"}, headers=headers)
+    assert (broken.status_code, "line 1, column 1" in broken.text) == (400, True)
     assert (await http.put("/v1/workspaces/nobody/templates", json=template, headers=headers)).status_code == 404
 
 
