@@ -12,10 +12,12 @@ from temporalio.worker import Worker
 
 from activities.backfill import BackfillActivities
 from activities.beating import HeartbeatInterceptor
+from activities.broadcast import BroadcastActivities, BroadcastLimits
 from activities.catalogs import Catalogs
 from activities.connectors import ClientFactory, InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
+from activities.opening import Reading
 from activities.outcome import OutcomeActivities
 from activities.preview import PreviewActivities
 from activities.push import PushActivities
@@ -34,6 +36,7 @@ from runtime.settings import Settings
 from runtime.temporal import add_search_attributes, connect, missing_search_attributes
 from store.store import Store
 from workflows.backfill import BackfillWorkflow
+from workflows.broadcast import BroadcastWorkflow
 from workflows.inbox import EventInboxWorkflow
 from workflows.install import InstallWorkflow
 from workflows.push import EventPushWorkflow
@@ -65,6 +68,18 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     push = PushActivities(store, allow_private=settings.push_allow_private)
     install = InstallActivities(store, client_factory(settings))
     syncs = SuppressionSyncActivities(store, connectors)
+    broadcasts = BroadcastActivities(
+        store,
+        connectors,
+        BroadcastLimits(
+            reading=Reading(tuple(settings.audience_roots), settings.audience_allow_private),
+            concurrency=settings.broadcast_concurrency,
+            page_seconds=settings.broadcast_page_seconds,
+        ),
+    )
+    pages = [] if settings.worker_queues == "sends" else [_page_worker(client, broadcasts, settings)]
+    if settings.worker_queues == "broadcasts":
+        return pages
     return [
         Worker(
             client,
@@ -78,6 +93,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 BackfillWorkflow,
                 EventPushWorkflow,
                 ShadowCareWorkflow,
+                BroadcastWorkflow,
             ],
             activities=[
                 sends.fingerprint_template,
@@ -105,6 +121,11 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 install.check_connector,
                 install.adopt_connector,
                 install.retire_connector,
+                broadcasts.open_broadcast,
+                broadcasts.steer_broadcast,
+                broadcasts.show_broadcast,
+                broadcasts.retry_failed,
+                broadcasts.close_broadcast,
                 syncs.push_suppressions,
                 syncs.withdraw_suppressions,
             ],
@@ -120,7 +141,20 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
             max_concurrent_activities=MOST_WAITING,
             graceful_shutdown_timeout=timedelta(seconds=1),  # a wait is taken up elsewhere without loss
         ),
+        *pages,
     ]
+
+
+def _page_worker(client: Client, broadcasts: BroadcastActivities, settings: Settings) -> Worker:
+    """Pages work for half a minute each: with slots of their own they never take one from a single send."""
+    return Worker(
+        client,
+        task_queue=settings.broadcast_task_queue,
+        activities=[broadcasts.target_audience, broadcasts.look_after_held, broadcasts.survey_audience],
+        interceptors=[HeartbeatInterceptor()],
+        max_concurrent_activities=2 * settings.broadcast_slots,  # two lanes each
+        graceful_shutdown_timeout=SHUTDOWN_GRACE,
+    )
 
 
 def client_factory(settings: Settings) -> ClientFactory:

@@ -51,7 +51,7 @@ documented nowhere), and a first report may have lacked what a later one has."""
 _FIRST_LOOK_BACK = timedelta(hours=1)
 _EXPORTS_PER_SECOND = 4 / 60 * 0.9
 """Iterable allows 4/min for a project; somebody else may be exporting too."""
-_LOOK_UPS_PER_SECOND = 50.0
+LOOK_UPS_PER_SECOND = 50.0
 """Of the 100/s that Iterable allows for `events/{email}`; `find_outcome` needs some."""
 _LONGEST_TURN = timedelta(seconds=20)
 """Longer than the time between two exports."""
@@ -160,7 +160,7 @@ class BackfillActivities:
             began = [one.started_at for one in attempts if one.may_have_reached]
             if row is None or not began:
                 return 0
-            await self._take_turn(request.workspace_id, "events", _LOOK_UPS_PER_SECOND)
+            await self._take_turn(request.workspace_id, "events", LOOK_UPS_PER_SECOND)
             email, user_id = request.recipient.identity(connector.settings.project_type)
             try:
                 events = await connector.iterable.events.for_user(email=email, user_id=user_id)

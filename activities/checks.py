@@ -88,8 +88,7 @@ def check_data(content: Template, data: Mapping[str, Any], profile: Mapping[str,
     here it is what the send says, or none."""
     content = content.for_locale(data.get("locale") or profile.get("locale"))
     warnings: list[SendWarning] = []
-    parsed = [_parsed(name, text).body for name, text in _texts(content).items()]
-    missing = missing_names(parsed, {**profile, **data})
+    missing = missing_data(content, data, profile)
     if missing:
         warnings.append(
             SendWarning(
@@ -108,6 +107,12 @@ def check_data(content: Template, data: Mapping[str, Any], profile: Mapping[str,
             )
         )
     return warnings
+
+
+def missing_data(content: Template, data: Mapping[str, Any], profile: Mapping[str, Any]) -> list[str]:
+    """Paths that a checked template shows, and neither the data nor the profile has."""
+    parsed = [_parsed(name, text).body for name, text in _texts(content).items()]
+    return missing_names(parsed, {**profile, **data})
 
 
 def _texts(content: Template) -> dict[str, str]:

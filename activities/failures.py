@@ -49,7 +49,7 @@ def provider_failure(error: IterableError, settings: ConnectorSettings | None = 
     Not for `email/target`: there an unknown outcome must not be repeated, and `target_recipient` sees to it. The cause
     is left out on purpose: nothing of the provider's text belongs into a history.
     """
-    code = _code_of(error)
+    code = code_of(error)
     final = failure(ConnectorError(code, f"Iterable, {error}"))
     if isinstance(error, RateLimited):
         return _again(final, error.retry_after)
@@ -65,7 +65,8 @@ def _again(final: ApplicationError, wait: float | None) -> ApplicationError:
     return ApplicationError(final.message, type=final.type, next_retry_delay=delay)
 
 
-def _code_of(error: IterableError) -> ErrorCode:
+def code_of(error: IterableError) -> ErrorCode:
+    """The code that GenieOS sees."""
     match error:
         case RateLimited():
             return ErrorCode.RATE_LIMITED

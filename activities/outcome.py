@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import structlog
 from temporalio import activity
@@ -17,6 +18,7 @@ from contracts.target import FindOutcomeRequest, FoundOutcome, TargetEnd, Target
 from iterable.errors import IterableError, RecipientUnknown
 from iterable.events import UserEvent
 from iterable.webhook_event import SEND_EVENTS
+from store.members import MemberRow
 from store.sends import Attempt, SendRow
 from store.store import Store
 
@@ -40,6 +42,7 @@ class OutcomeActivities:
     def __init__(self, store: Store, connectors: InstalledConnectors) -> None:
         self._store = store
         self._connectors = connectors
+        self._inquiry = Inquiry(store)
 
     @activity.defn
     async def find_outcome(self, request: FindOutcomeRequest) -> FoundOutcome:
@@ -67,16 +70,34 @@ class OutcomeActivities:
                 case _:
                     pass
             try:
-                verdict = await self._ask(request, connector, row, attempts)
+                verdict = await self._inquiry.ask(request, connector, row, attempts)
             except IterableError as error:
                 log.info("outcome.not_asked", operation=error.operation, status=error.status)
                 return FoundOutcome(verdict="unknown", asked=False)
             return await self._settle(request, verdict, attempts[-1].started_at)
 
-    async def _ask(
-        self, request: FindOutcomeRequest, connector: InForce, row: SendRow, attempts: list[Attempt]
+    async def _settle(self, request: FindOutcomeRequest, verdict: Verdict, at: datetime) -> FoundOutcome:
+        if verdict == "unknown":
+            return FoundOutcome(verdict="unknown")
+        async with self._store.begin() as tx:
+            await tx.sends.settle_attempts(request.workspace_id, request.send_id, verdict)
+            if verdict == "taken":
+                await tx.sends.accept(request.workspace_id, request.send_id, at)
+        log.info("outcome.found", verdict=verdict)
+        return FoundOutcome(verdict=verdict, accepted_at=at if verdict == "taken" else None)
+
+
+class Inquiry:
+    """Holds Iterable's records against the ledger, for a single send or for a member of a broadcast."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def ask(
+        self, request: FindOutcomeRequest, connector: InForce, row: SendRow | MemberRow, attempts: list[Attempt]
     ) -> Verdict:
-        """Holds Iterable's records against the ledger."""
+        """What Iterable's records prove of attempts whose answers were lost. Raises `IterableError` where it cannot be
+        asked, and `ApplicationError` (`rate_limited`) where no turn to ask comes up soon."""
         lost = [attempt for attempt in attempts if attempt.may_have_reached]
         since = lost[0].started_at - _CLOCK_SKEW
         reported = [event for event in await _events(connector, request.recipient) if _is_of(event, row, since)]
@@ -92,7 +113,7 @@ class OutcomeActivities:
         return judge(await self._facts(request, row, found, since, complete=complete))
 
     async def _sent_messages(
-        self, request: FindOutcomeRequest, connector: InForce, row: SendRow, since: datetime
+        self, request: FindOutcomeRequest, connector: InForce, row: SendRow | MemberRow, since: datetime
     ) -> set[str]:
         async with self._store.begin() as tx:
             wait, reserved = await tx.paces.reserve(
@@ -117,7 +138,7 @@ class OutcomeActivities:
         return {message.message_id for message in messages}
 
     async def _facts(
-        self, request: FindOutcomeRequest, row: SendRow, found: set[str], since: datetime, *, complete: bool
+        self, request: FindOutcomeRequest, row: SendRow | MemberRow, found: set[str], since: datetime, *, complete: bool
     ) -> Facts:
         async with self._store.read() as tx:
             known = await tx.events.known_messages(request.workspace_id, sorted(found))
@@ -126,16 +147,6 @@ class OutcomeActivities:
                 request.workspace_id, row.campaign_id or 0, row.recipient_hash, since - _CLOCK_SKEW
             )
         return Facts(messages=len(found - known), attempts=max(1, attempts - len(known)), records_complete=complete)
-
-    async def _settle(self, request: FindOutcomeRequest, verdict: Verdict, at: datetime) -> FoundOutcome:
-        if verdict == "unknown":
-            return FoundOutcome(verdict="unknown")
-        async with self._store.begin() as tx:
-            await tx.sends.settle_attempts(request.workspace_id, request.send_id, verdict)
-            if verdict == "taken":
-                await tx.sends.accept(request.workspace_id, request.send_id, at)
-        log.info("outcome.found", verdict=verdict)
-        return FoundOutcome(verdict=verdict, accepted_at=at if verdict == "taken" else None)
 
 
 async def _events(connector: InForce, recipient: Recipient) -> list[UserEvent]:
@@ -146,7 +157,7 @@ async def _events(connector: InForce, recipient: Recipient) -> list[UserEvent]:
         return []
 
 
-def _is_of(event: UserEvent, row: SendRow, since: datetime) -> bool:
+def _is_of(event: UserEvent, row: SendRow | MemberRow, since: datetime) -> bool:
     return (
         event.event_type in SEND_EVENTS
         and event.campaign_id == row.campaign_id
@@ -157,5 +168,6 @@ def _is_of(event: UserEvent, row: SendRow, since: datetime) -> bool:
 
 def _names(event: UserEvent, request: FindOutcomeRequest) -> bool:
     """Whether the event carries the correlation that this very send gave Iterable."""
-    correlation = (event.transactional_data or {}).get(RESERVED_DATA_KEY)
-    return correlation == {"workspace": request.workspace_id, "send": request.send_id}
+    correlation: Any = (event.transactional_data or {}).get(RESERVED_DATA_KEY)
+    wanted = {"workspace": request.workspace_id, "send": request.send_id}
+    return isinstance(correlation, dict) and wanted.items() <= cast("dict[str, Any]", correlation).items()

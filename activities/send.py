@@ -48,7 +48,8 @@ class SendActivities:
                 raise ConnectorError(
                     ErrorCode.MESSAGE_TYPE_MISSING, f"No message type is set for the stream {send.stream}"
                 )
-            _check_identity(send.recipient, connector.settings)
+            if not request.content_only:
+                check_identity(send.recipient, connector.settings)
             given = as_meant(_with_sender(await self._content(send), connector.settings))
             hosted = await self._images.host(given)  # not inside of the transaction: it may go over the network
             async with self._store.begin() as tx:
@@ -82,6 +83,10 @@ class SendActivities:
             recipient_hash=known_as[0],
             pace=Pace.of(connector.settings, send.stream),
         )
+        if request.content_only:
+            warnings = [*hosted.warnings, *check_template(content, send.stream, connector.settings)]
+            prepared = prepared.model_copy(update={"warnings": warnings})
+            return await self._with_shadow(tx, send, content, prepared)
         if not send.dry_run:
             row = await tx.sends.claim(
                 Claim(send.workspace_id, send.send_id, request.run_id, send.stream, content_hash, ref, known_as[0])
@@ -112,10 +117,15 @@ class SendActivities:
                 template_ref=ref,
             )
             return prepared.model_copy(update={"ending": suppressed})
-        if ref != send.template_ref:
-            await tx.templates.put(send.workspace_id, ref, content)
+        return await self._with_shadow(tx, send, content, prepared)
+
+    async def _with_shadow(
+        self, tx: Transaction, send: SendRequest, content: Template, prepared: PreparedSend
+    ) -> PreparedSend:
+        if prepared.template_ref != send.template_ref:
+            await tx.templates.put(send.workspace_id, prepared.template_ref, content)
         find = tx.shadows.ready if send.dry_run else tx.shadows.use
-        shadow = await find(send.workspace_id, content_hash)
+        shadow = await find(send.workspace_id, prepared.fingerprint)
         return prepared.model_copy(update={"shadow": shadow})
 
     async def _earlier(self, tx: Transaction, send: SendRequest, row: SendRow) -> SendResult | None:
@@ -158,7 +168,7 @@ class SendActivities:
             await tx.sends.close(ending.workspace_id, ending.send_id, ending.status, ending.reason)
 
 
-def _check_identity(recipient: Recipient, settings: ConnectorSettings) -> None:
+def check_identity(recipient: Recipient, settings: ConnectorSettings) -> None:
     """A wrong identifier for the project's type is the commonest complaint about integrations with Iterable."""
     if settings.project_type == "email" and recipient.email is None:
         raise ConnectorError(

@@ -1,22 +1,23 @@
 """Targeting a recipient: the one call that must not be repeated blindly."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
-from pydantic import JsonValue
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.beating import to_the_end
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failures, provider_failure
 from activities.forgetting import forget
+from activities.targeting import TARGET, campaign_is_gone, paced, patience, target_email
 from contracts.connector import ConnectorSettings
-from contracts.send import RESERVED_DATA_KEY
+from contracts.errors import ErrorCode
 from contracts.target import TargetEnd, TargetOutcome, TargetRequest
-from iterable.email import TargetEmail
-from iterable.errors import NotTaken, OutcomeUnknown, RecipientForgotten, RecipientUnknown, Refused
+from iterable.errors import NotTaken, OutcomeUnknown, RateLimited, RecipientForgotten, RecipientUnknown
+from store.members import MemberRow
 from store.person import Person
 from store.sends import NOT_TAKEN, Attempt, SendRow
 from store.store import Store
@@ -49,8 +50,16 @@ class TargetActivities:
 
     async def _attempt(self, request: TargetRequest, connector: InForce) -> TargetOutcome:
         """From the ledger to the answer and back; once begun, neither a cancellation nor a shutdown breaks it off."""
-        email = _email(request, connector.settings)
-        begun = await self._begin(request)
+        email = target_email(
+            workspace_id=request.workspace_id,
+            send_id=request.send_id,
+            campaign_id=request.shadow.campaign_id,
+            recipient=request.recipient,
+            data=request.data,
+            metadata=request.metadata,
+            project_type=connector.settings.project_type,
+        )
+        begun = await self._begin(request, connector.settings)
         if isinstance(begun, TargetOutcome):
             return begun
         try:
@@ -64,17 +73,24 @@ class TargetActivities:
         accepted_at = await self._end(request, begun, TargetEnd.TAKEN)
         return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=accepted_at)
 
-    async def _begin(self, request: TargetRequest) -> int | TargetOutcome:
-        """The number of the attempt that may begin; or the outcome, where an earlier one already has it."""
+    async def _begin(self, request: TargetRequest, settings: ConnectorSettings) -> int | TargetOutcome:
+        """Waits for its turn: the number of the attempt that begins; or the outcome, where an earlier one has it."""
         async with self._store.begin() as tx:
             row = await tx.sends.get(request.workspace_id, request.send_id)
             attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
             known = known_outcome(row, attempts, despite_unknown=request.despite_unknown)
             if known is not None:
                 return known
+            wait, reserved = await tx.paces.reserve(
+                request.workspace_id, TARGET, paced(settings), patience(request.stream)
+            )
             number = len(attempts) + 1
-            await tx.sends.begin_attempt(request.workspace_id, request.send_id, number, request.shadow)
-            return number
+            if reserved:
+                await tx.sends.begin_attempt(request.workspace_id, request.send_id, number, request.shadow)
+        if not reserved:
+            raise ApplicationError("Waits for its turn to send", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait)
+        await asyncio.sleep(wait.total_seconds())
+        return number
 
     async def _not_taken(
         self, request: TargetRequest, number: int, error: NotTaken, settings: ConnectorSettings
@@ -85,7 +101,10 @@ class TargetActivities:
         if isinstance(error, RecipientForgotten):
             people = Person.all_of(self._store.hasher, request.recipient.email, request.recipient.user_id)
             await forget(self._store, request.workspace_id, people, source="iterable")
-        if isinstance(error, Refused) and "campaignId" in error.invalid_params:
+        if isinstance(error, RateLimited):
+            async with self._store.begin() as tx:
+                await tx.paces.slow_down(request.workspace_id, TARGET, timedelta(seconds=error.retry_after or 1))
+        if campaign_is_gone(error):
             async with self._store.begin() as tx:
                 await tx.shadows.drop(request.workspace_id, request.shadow.campaign_id)
             return TargetOutcome(end=TargetEnd.CAMPAIGN_GONE)
@@ -109,7 +128,7 @@ class TargetActivities:
 
 
 def known_outcome(
-    row: SendRow | None, attempts: list[Attempt], *, despite_unknown: bool = False
+    row: SendRow | MemberRow | None, attempts: list[Attempt], *, despite_unknown: bool = False
 ) -> TargetOutcome | None:
     """What earlier attempts mean for a next one; None where it may begin."""
     # Idempotency guard: taken, but the answer was lost on its way to the workflow.
@@ -119,17 +138,3 @@ def known_outcome(
     if any(attempt.may_have_reached for attempt in attempts) and not despite_unknown:
         return TargetOutcome(end=TargetEnd.UNKNOWN)
     return None
-
-
-def _email(request: TargetRequest, settings: ConnectorSettings) -> TargetEmail:
-    """The correlation goes into the data, which comes back as `transactionalData` on the `emailSend` event, and into
-    the metadata, which the API description promises to pass to webhooks without saying where."""
-    correlation: JsonValue = {"workspace": request.workspace_id, "send": request.send_id}
-    email, user_id = request.recipient.identity(settings.project_type)
-    return TargetEmail(
-        campaign_id=request.shadow.campaign_id,
-        recipient_email=email,
-        recipient_user_id=user_id,
-        data_fields={RESERVED_DATA_KEY: correlation, **request.data},  # first: what is too long is cut at its end
-        metadata={RESERVED_DATA_KEY: correlation, **request.metadata},
-    )

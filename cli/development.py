@@ -95,6 +95,7 @@ async def development_stack(
         "CONNECTOR_PUBLIC_URL": addresses.endpoint,
         "CONNECTOR_ITERABLE_US_URL": f"{addresses.sandbox}/us",
         "CONNECTOR_ITERABLE_EU_URL": f"{addresses.sandbox}/eu",
+        "CONNECTOR_AUDIENCE_ROOTS": str(Path.cwd()),
         "CONNECTOR_TEMPORAL_UI_URL": addresses.temporal_ui,
         "CONNECTOR_ENCRYPT_PAYLOADS": str(encrypt).lower(),
         "CONNECTOR_CODEC_OPEN": "true",  # this UI has nobody who could log in, and so no token to pass
@@ -167,6 +168,7 @@ def _temporal(ports: dict[str, int], addresses: Addresses, database: Path | None
         *("server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"),
         *("--port", str(ports["temporal"]), "--ui-port", str(ports["temporal ui"])),
         *("--ui-codec-endpoint", f"{addresses.endpoint}/codec"),
+        *("--dynamic-config-value", "matching.enableFairness=true"),  # workspaces take turns; priority is on by default
     ]
     for name in SEARCH_ATTRIBUTES:
         command += ["--search-attribute", f"{name}=Keyword"]

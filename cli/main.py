@@ -20,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.forgetting import forget
 from cli import events, schemas, shadows
+from cli.broadcasts import broadcasts
 from cli.connection import connected, open_store
 from cli.demo import DemoBroken, demo, demo_logs
 from cli.development import StackInUse, development_stack, install_against_sandbox
@@ -60,6 +61,7 @@ app.add_typer(suppressions, name="suppressions")
 
 app.add_typer(events.app, name="events")
 app.add_typer(shadows.app, name="shadows")
+app.add_typer(broadcasts, name="broadcast")
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

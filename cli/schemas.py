@@ -6,6 +6,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
+from contracts.broadcast import AudienceRow, BroadcastProgress, BroadcastRequest, RateChange, RecipientPage
 from contracts.connector import ConnectorSettings, ConnectorStatus, InstallRequest
 from contracts.event import TimelinePage
 from contracts.preview import Preview
@@ -16,7 +17,16 @@ from contracts.suppression import SuppressionPage, SyncProgress, SyncRequest
 from contracts.template import Template
 
 FOLDER = Path(__file__).parent.parent / "docs" / "contracts"
-_GIVEN: tuple[type[BaseModel], ...] = (SendRequest, Template, InstallRequest, ConnectorSettings, SyncRequest)
+_GIVEN: tuple[type[BaseModel], ...] = (
+    SendRequest,
+    Template,
+    BroadcastRequest,
+    AudienceRow,
+    RateChange,
+    InstallRequest,
+    ConnectorSettings,
+    SyncRequest,
+)
 _TAKEN: tuple[type[BaseModel], ...] = (
     SendResult,
     CancelAnswer,
@@ -27,6 +37,8 @@ _TAKEN: tuple[type[BaseModel], ...] = (
     SyncProgress,
     ShadowPage,
     Preview,
+    BroadcastProgress,
+    RecipientPage,
 )
 
 

@@ -60,6 +60,9 @@ class ConnectorSettings(Contract):
     """How long a run waits for the first event of a message that Iterable took; then it ends as `unconfirmed`."""
     settle_for_seconds: Seconds = 900
     """How long a run stays open for more events after `sent`. Later events reach the timeline all the same."""
+    sends_per_second: Annotated[float, Field(gt=0, le=10_000)] = 100.0
+    """The most messages a second for the whole project, whoever sends them; single sends go first. Iterable documents
+    no limit: ask for yours. What it answers with 429 slows everybody down by itself, and recovers."""
     give_up_after_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 86_400
     """How long a send may wait for Iterable to be reachable and below its rate limit."""
     reconcile_within_seconds: Seconds = 900

@@ -6,6 +6,7 @@ INBOX_WORKFLOW = "EventInboxWorkflow"
 INSTALL_WORKFLOW = "InstallWorkflow"
 SUPPRESSION_WORKFLOW = "SuppressionSyncWorkflow"
 BACKFILL_WORKFLOW = "BackfillWorkflow"
+BROADCAST_WORKFLOW = "BroadcastWorkflow"
 PUSH_WORKFLOW = "EventPushWorkflow"
 SHADOW_CARE_WORKFLOW = "ShadowCareWorkflow"
 
@@ -27,6 +28,11 @@ def send_workflow_id(workspace_id: str, send_id: str) -> str:
 def shadow_workflow_id(workspace_id: str, fingerprint: str) -> str:
     """The run that makes one shadow."""
     return f"iterable/{workspace_id}/shadow/{fingerprint}"
+
+
+def broadcast_workflow_id(workspace_id: str, broadcast_id: str) -> str:
+    """The run of one broadcast."""
+    return f"iterable/{workspace_id}/broadcast/{broadcast_id}"
 
 
 def inbox_workflow_id(workspace_id: str, shard: int) -> str:

@@ -22,6 +22,9 @@ class FingerprintRequest(Contract):
 
     send: SendRequest
     run_id: str
+    content_only: bool = False
+    """For a broadcast: the content is prepared, nobody is checked and no send id is claimed. Its recipients are, one by
+    one, when their turn comes."""
 
 
 class Pace(Contract):

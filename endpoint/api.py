@@ -11,6 +11,7 @@ from activities.checks import check_tags
 from activities.fingerprints import template_ref
 from activities.literals import as_meant
 from activities.suppressing import Path, entry_of
+from contracts.broadcast import RecipientPage
 from contracts.connector import ConnectorStatus
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.event import TimelinePage
@@ -21,6 +22,7 @@ from contracts.template import Template
 from endpoint.body import read_body
 from images.assets import AssetsUnavailable
 from images.hosting import ImageHost
+from store.recipients import STATUSES
 from store.store import Store
 
 _LARGEST_PAGE = 1_000
@@ -73,6 +75,35 @@ class Api:
                 request.path_params["workspace_id"], after, limit, request.query_params.get("send_id")
             )
         return _model(TimelinePage(entries=entries, next_cursor=entries[-1].cursor if entries else after))
+
+    async def broadcast(self, request: Request) -> Response:
+        """`GET /v1/workspaces/{ws}/broadcasts/{broadcast_id}`: a `BroadcastProgress`, exact to the last transaction;
+        rate and time left are the run's to tell (its query `progress`)."""
+        workspace_id, broadcast_id = request.path_params["workspace_id"], request.path_params["broadcast_id"]
+        async with self._store.read() as tx:
+            row = await tx.broadcasts.get(workspace_id, broadcast_id)
+            lanes = await tx.broadcasts.lanes(workspace_id, broadcast_id)
+        if row is None:
+            return _problem(404, "not_found", "There is no broadcast with this id.")
+        return _model(row.progress(lanes.values()))
+
+    async def recipients(self, request: Request) -> Response:
+        """`GET /v1/workspaces/{ws}/broadcasts/{broadcast_id}/recipients?status=…&after=CURSOR&limit=N`: a
+        `RecipientPage`. A page is read anew at any time: a recipient's status moves on with its events."""
+        window = _window(request)
+        if isinstance(window, Response):
+            return window
+        after, limit = window
+        status = request.query_params.get("status")
+        if status is not None and status not in STATUSES:
+            return _problem(400, "request_invalid", f"status is one of {', '.join(STATUSES)}.")
+        workspace_id, broadcast_id = request.path_params["workspace_id"], request.path_params["broadcast_id"]
+        async with self._store.read() as tx:
+            known = await tx.broadcasts.get(workspace_id, broadcast_id)
+            entries = await tx.recipients.page(workspace_id, broadcast_id, after, limit, status)
+        if known is None:
+            return _problem(404, "not_found", "There is no broadcast with this id.")
+        return _model(RecipientPage(entries=entries, next_cursor=entries[-1].row if len(entries) == limit else None))
 
     async def suppressions(self, request: Request) -> Response:
         """`GET /v1/workspaces/{ws}/suppressions?after=CURSOR&limit=N`: a `SuppressionPage`, lifted ones included, so

@@ -58,6 +58,8 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
             Route("/assets/{name}", assets.get),
             Route(f"{workspace}/sends/{{send_id}}", api.guarded(api.send)),
             Route(f"{workspace}/timeline", api.guarded(api.timeline)),
+            Route(f"{workspace}/broadcasts/{{broadcast_id}}", api.guarded(api.broadcast)),
+            Route(f"{workspace}/broadcasts/{{broadcast_id}}/recipients", api.guarded(api.recipients)),
             Route(f"{workspace}/suppressions", api.guarded(api.suppressions)),
             Route(f"{workspace}/previews/{{send_id}}", api.guarded(api.preview)),
             Route(f"{workspace}/shadows", api.guarded(api.shadows)),

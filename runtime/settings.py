@@ -2,11 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from runtime.codec import EncryptingCodec
 from runtime.payload_keys import payload_keys
@@ -84,6 +90,18 @@ class Settings(BaseSettings):
     """Names this build to Temporal's Worker Versioning; without one the worker takes part in none."""
     traces: bool = False
     """Sends traces where `OTEL_EXPORTER_OTLP_ENDPOINT` says."""
+    worker_queues: Literal["all", "sends", "broadcasts"] = "all"
+    """What a worker serves. A broadcast without a rate uses its process to the full: apart, single sends stay quick."""
+    audience_roots: Annotated[list[Path], NoDecode] = []
+    """Folders below which audiences of broadcasts may be read from this machine's disk; separated by colons."""
+    audience_allow_private: bool = False
+    """Lets audiences be read from http URLs and from addresses inside of this network."""
+    broadcast_slots: Annotated[int, Field(ge=1, le=100)] = 4
+    """Broadcasts that this process works on at once; others take turns."""
+    broadcast_concurrency: Annotated[int, Field(ge=1, le=90)] = 50
+    """Requests of one broadcast that are under way at once."""
+    broadcast_page_seconds: Annotated[float, Field(gt=0, le=120)] = 30.0
+    """How long one activity of a broadcast works before its run hears of the progress."""
     temporal_ui_url: str | None = None
     """Where people look at runs; links to it are printed."""
 
@@ -113,6 +131,16 @@ class Settings(BaseSettings):
     def shadow_task_queue(self) -> str:
         """The queue of sends that wait for a shadow: apart, so that waiting never takes a slot from working."""
         return f"{self.task_queue}-shadow"
+
+    @property
+    def broadcast_task_queue(self) -> str:
+        """The queue of broadcasts: slots of their own, so that they never take one from a single send."""
+        return f"{self.task_queue}-broadcast"
+
+    @field_validator("audience_roots", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(":") if part] if isinstance(value, str) else value
 
     def keyring(self) -> Keyring:
         """What seals with the master keys. Raises `KeyringError`."""

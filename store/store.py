@@ -17,16 +17,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from store.backfills import Backfills
+from store.broadcasts import Broadcasts
 from store.connectors import Connectors
 from store.events import Events
 from store.feed import Feed
 from store.forgetting import Forgetting
+from store.held import HeldRows
 from store.inbox import Inbox
 from store.keyring import KeyedHasher, Keyring
+from store.members import Members
 from store.pace import Paces
 from store.packing import pack
 from store.previews import Previews
 from store.pushes import Pushes
+from store.recipients import Recipients
 from store.secrets import Secrets
 from store.sends import Sends
 from store.shadows import Shadows
@@ -34,7 +38,7 @@ from store.suppressions import Suppressions
 from store.templates import Templates
 from store.writer import PacketWriter, PostgresWriter, SqliteWriter
 
-SCHEMA = "0006"
+SCHEMA = "0007"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]
@@ -56,6 +60,10 @@ class Transaction:
         self.previews = Previews(connection, keyring, clock)
         self.shadows = Shadows(connection, clock)
         self.sends = Sends(connection, clock)
+        self.members = Members(connection, clock)
+        self.broadcasts = Broadcasts(connection, keyring, clock)
+        self.held = HeldRows(connection, keyring, clock)
+        self.recipients = Recipients(connection, clock)
         self.inbox = Inbox(connection, keyring, clock)
         self.events = Events(connection, keyring, clock)
         self.feed = Feed(connection, clock)

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Dialect,
+    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -127,6 +128,7 @@ retired = Table(
 )
 
 _OPEN = text("status IS NULL")
+_MEMBER = text("broadcast_id IS NOT NULL")
 
 # What dry runs rendered, for a week. Sealed: it is what a person would read.
 preview = Table(
@@ -159,9 +161,29 @@ send = Table(
     Column("run_ended_at", Moment),  # since when nobody needs to be told of its events
     Column("created_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
+    Column("broadcast_id", String(100)),
+    Column("audience_row", BigInteger),  # the row of the broadcast's audience, from 1
     Index(None, "workspace_id", "message_id"),
     Index(None, "workspace_id", "campaign_id", "recipient_hash"),
     Index("ix_send_open", "workspace_id", "fingerprint", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    # A person is in a broadcast once, whoever inserts and however often.
+    Index(
+        "ix_send_member",
+        "workspace_id",
+        "broadcast_id",
+        "recipient_hash",
+        unique=True,
+        sqlite_where=_MEMBER,
+        postgresql_where=_MEMBER,
+    ),
+    Index(
+        "ix_send_audience_row",
+        "workspace_id",
+        "broadcast_id",
+        "audience_row",
+        sqlite_where=_MEMBER,
+        postgresql_where=_MEMBER,
+    ),
 )
 
 # Written before the request leaves. A row without `end` is an attempt whose outcome is unknown.
@@ -298,12 +320,77 @@ dead_letter = Table(
     Column("given_up_at", Moment, nullable=False),
 )
 
+# `share` is the part of the full rate that was left after Iterable's last 429, at `slowed_at`; it grows back with time.
 pace = Table(
     "pace",
     metadata,
     Column("workspace_id", String(64), primary_key=True),
     Column("operation", String(64), primary_key=True),
     Column("next_at", Moment, nullable=False),
+    Column("share", Float),
+    Column("slowed_at", Moment),
+)
+
+# A broadcast, for ever: its id is used once. `request` is what GenieOS asked for, without the template; recipients that
+# stood in it are dropped at the end. `wanted` is what the run's updates have asked for, and is looked at in the
+# transaction of every attempt.
+broadcast = Table(
+    "broadcast",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("broadcast_id", String(100), primary_key=True),
+    Column("run_id", String(64), nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("recipients", LargeBinary),
+    Column("wanted", String(16), nullable=False),
+    Column("rate", Float),
+    Column("status", String(16), nullable=False),
+    Column("reason", Text),
+    Column("campaign_id", BigInteger),
+    Column("template_ref", String(64)),
+    Column("created_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+)
+
+# Two activities at most work on a broadcast: one reads the audience, one looks after rows that are held. `holder` is
+# the attempt that may write; a worker that was cut off from Temporal finds another one there and stops.
+lane = Table(
+    "lane",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("broadcast_id", String(100), primary_key=True),
+    Column("name", String(16), primary_key=True),
+    Column("holder", String(32), nullable=False),
+    Column("position", Text),
+    Column("tally", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["workspace_id", "broadcast_id"], ["broadcast.workspace_id", "broadcast.broadcast_id"], ondelete="CASCADE"
+    ),
+)
+
+# Rows of an audience that were not simply sent or suppressed. `counted_as` is how the reading lane counted the row, and
+# never changes; `state` is how it stands. `row` has the recipient and the data for as long as they may be needed.
+held_row = Table(
+    "held_row",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("broadcast_id", String(100), primary_key=True),
+    Column("audience_row", BigInteger, primary_key=True),
+    Column("send_id", String(128)),
+    Column("recipient_hash", String(64)),
+    Column("state", String(16), nullable=False),
+    Column("counted_as", String(48), nullable=False),
+    Column("reason", Text),
+    Column("row", LargeBinary),
+    Column("due_at", Moment, nullable=False),
+    Column("held_at", Moment, nullable=False),
+    Column("repeats", Integer, nullable=False),
+    Column("has_profile", Boolean, nullable=False),
+    ForeignKeyConstraint(
+        ["workspace_id", "broadcast_id"], ["broadcast.workspace_id", "broadcast.broadcast_id"], ondelete="CASCADE"
+    ),
+    Index(None, "workspace_id", "broadcast_id", "state", "due_at"),
 )
 
 # One row for every person, cause and scope, whether it holds or was lifted. A row is what all reports together say, in

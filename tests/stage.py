@@ -152,6 +152,7 @@ class Stage:
     sandbox_http: httpx.AsyncClient
     endpoint_http: httpx.AsyncClient
     keyring: Keyring
+    folder: Path
 
     async def new_project(
         self, *, data_center: str = "us", type_: str = "hybrid", settings: dict[str, Any] | None = None, **sandbox: Any
@@ -210,6 +211,8 @@ async def stage(folder: Path, sandbox: SandboxSettings | None = None) -> AsyncGe
             iterable_eu_url=f"{sandbox_url}/eu",
             push_allow_private=True,
             assets_store=str(folder / "assets"),
+            audience_roots=[folder],
+            broadcast_page_seconds=2,
         )
         await migrate(settings.database_url)
         store = await Store.open(settings.database_url, keyring)
@@ -222,4 +225,4 @@ async def stage(folder: Path, sandbox: SandboxSettings | None = None) -> AsyncGe
             await stack.enter_async_context(worker)
         sandbox_http = await stack.enter_async_context(httpx.AsyncClient(base_url=sandbox_url, timeout=30))
         endpoint_http = await stack.enter_async_context(httpx.AsyncClient(base_url=endpoint_url, timeout=30))
-        yield Stage(client, store, settings, sandbox_url, endpoint_url, sandbox_http, endpoint_http, keyring)
+        yield Stage(client, store, settings, sandbox_url, endpoint_url, sandbox_http, endpoint_http, keyring, folder)

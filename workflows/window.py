@@ -7,6 +7,8 @@ from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from contracts.attributes import SEARCH_ATTRIBUTES
+    from contracts.broadcast import BroadcastProgress, BroadcastRequest
+    from contracts.broadcasting import LaneRequest
     from contracts.event import Event, EventKind, in_order
     from contracts.send import SendRequest, SendStatus
     from contracts.shadow import Shadow, ShadowRequest
@@ -71,6 +73,32 @@ def show_shadow(request: ShadowRequest, shadow: Shadow | None) -> None:
     if shadow is not None:
         attributes.append(CAMPAIGN_ID.value_set(str(shadow.campaign_id)))
     workflow.upsert_search_attributes(attributes)  # pyright: ignore[reportUnknownMemberType]
+
+
+def show_broadcast(
+    request: BroadcastRequest, lane: LaneRequest | None, progress: BroadcastProgress, *, is_new: bool
+) -> None:
+    """How far a broadcast has come: counts only. One history event where its status changes, none otherwise."""
+    if is_new:
+        attributes = [WORKSPACE.value_set(request.workspace_id), STATUS.value_set(progress.status)]
+        if lane is not None:
+            attributes += [
+                STREAM.value_set(lane.stream),
+                FINGERPRINT.value_set(lane.fingerprint),
+                CAMPAIGN_ID.value_set(str(lane.shadow.campaign_id)),
+            ]
+        workflow.upsert_search_attributes(attributes)  # pyright: ignore[reportUnknownMemberType]
+    counts = {name: count for name, count in sorted(progress.tally.counts().items()) if count}
+    lines = [f"**{progress.status}** {progress.reason or ''} · broadcast `{request.broadcast_id}`"]
+    if lane is not None:
+        lines.append(f"Iterable campaign {lane.shadow.campaign_id}, template {lane.shadow.template_id}")
+    if progress.done is not None:
+        lines.append(f"{progress.done:.0%} of the audience")
+    if progress.rate is not None:
+        lines.append(f"{progress.rate:.0f} recipients/s, {progress.eta_seconds or 0:.0f} s to go")
+    if counts:
+        lines.append("\n".join(["| recipients | |", "|---|---|", *(f"| {k} | {v:,} |" for k, v in counts.items())]))
+    workflow.set_current_details("\n\n".join(lines))
 
 
 def show_sync(workspace_id: str, progress: SyncProgress, next_step: str) -> None:

@@ -1,0 +1,349 @@
+"""Activities of a broadcast: opening it, its two lanes, steering, closing."""
+
+import asyncio
+import contextlib
+import uuid
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.audience import Position, inline
+from activities.audience_lane import AudienceLane
+from activities.connectors import InstalledConnectors
+from activities.failures import failures
+from activities.fingerprints import template_ref
+from activities.held_lane import HeldLane
+from activities.lane import Lane, Superseded, Work
+from activities.opening import STORED, Reading, open_audience
+from activities.survey import Surveyor
+from contracts.broadcast import Audience as Wanted
+from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
+from contracts.broadcasting import (
+    BroadcastName,
+    LaneReport,
+    LaneRequest,
+    OpenBroadcast,
+    OpenedBroadcast,
+    Standing,
+    Steering,
+    SurveyRequest,
+)
+from contracts.errors import ConnectorError, ErrorCode
+from contracts.send import SendStatus
+from store.broadcasts import ENDS, BroadcastRow, LaneName, total
+from store.held import Held, State
+from store.store import Store, Transaction
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_AGAIN_AFTER = timedelta(seconds=30)
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class BroadcastLimits:
+    """Of this process. `page_seconds` is how long one page works before the run hears of it."""
+
+    reading: Reading
+    concurrency: int = 50
+    page_seconds: float = 30.0
+
+
+class BroadcastActivities:
+    """What `BroadcastWorkflow` does to the world."""
+
+    def __init__(self, store: Store, connectors: InstalledConnectors, limits: BroadcastLimits) -> None:
+        self._store = store
+        self._connectors = connectors
+        self._limits = limits
+
+    @activity.defn
+    async def open_broadcast(self, wanted: OpenBroadcast) -> OpenedBroadcast:
+        """Keeps a broadcast in the store, recipients that stood in the request sealed; or finds the one that is there.
+
+        Safe to repeat: the row knows the run that made it. A broadcast whose run is gone is taken over and goes on
+        where it stood. Fails with `connector_not_installed`, and `request_invalid` where the audience cannot be read.
+        """
+        request = wanted.request
+        with failures(), structlog.contextvars.bound_contextvars(broadcast=request.broadcast_id):
+            await self._connectors.get(request.workspace_id)
+            if request.audience is not None:
+                rows = request.audience.recipients
+                content = None if rows is None else inline(rows)
+                await open_audience(request.audience, content, self._limits.reading).begin()
+            async with self._store.begin() as tx:
+                return await self._open(tx, request, wanted.run_id)
+
+    async def _open(self, tx: Transaction, request: BroadcastRequest, run_id: str) -> OpenedBroadcast:
+        known = await tx.broadcasts.get(request.workspace_id, request.broadcast_id)
+        if known is None:
+            if request.again:
+                raise ConnectorError(ErrorCode.REQUEST_INVALID, "There is no broadcast of this id to go over again")
+            rows = request.audience.recipients if request.audience else None
+            kept = _without_content(request)
+            await tx.broadcasts.open(kept, run_id, None if rows is None else inline(rows))
+            known = await tx.broadcasts.get(request.workspace_id, request.broadcast_id)
+            if known is None:
+                raise RuntimeError("the row that was just written is not there")
+        elif known.run_id != run_id:  # Idempotency guard: the id was used by another run.
+            if known.status in ENDS and not request.again:
+                lanes = await tx.broadcasts.lanes(request.workspace_id, request.broadcast_id)
+                return _opened(known, known.progress(lanes.values()))
+            await tx.broadcasts.take_over(request.workspace_id, request.broadcast_id, run_id)
+        return _opened(known, None)
+
+    @activity.defn
+    async def survey_audience(self, wanted: SurveyRequest) -> BroadcastProgress:
+        """A dry run of a broadcast whose content was prepared. Changes nothing; safe to repeat. Duplicates are looked
+        for among the first two million people."""
+        request = wanted.request
+        with failures(), structlog.contextvars.bound_contextvars(broadcast=request.broadcast_id):
+            connector = await self._connectors.get(request.workspace_id)
+            async with self._store.read() as tx:
+                content = await tx.templates.get(request.workspace_id, wanted.template_ref)
+            if content is None or request.audience is None:
+                raise ConnectorError(ErrorCode.TEMPLATE_UNKNOWN, "The connector holds no template under this ref")
+            rows = request.audience.recipients
+            recipients = None if rows is None else inline(rows)
+            audience = open_audience(request.audience, recipients, self._limits.reading)
+            tally, survey = await Surveyor(self._store, connector, request, content).survey(audience)
+            return BroadcastProgress(
+                status=BroadcastStatus.COMPLETED, tally=tally, template_ref=wanted.template_ref, survey=survey, done=1.0
+            )
+
+    # ── lanes ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @activity.defn
+    async def target_audience(self, request: LaneRequest) -> LaneReport:
+        """Targets the next recipients of the audience, for one page's time.
+
+        Safe to repeat: position and tally are committed with what they count, and every attempt is in the ledger
+        before its request leaves. A worker that dies leaves at most as many attempts without an end as requests were
+        under way; whoever repeats this activity finds them, and holds their rows until evidence says what became of
+        them. Retried while Iterable is away (`provider_unavailable`) or refuses the key (`api_key_invalid`).
+        """
+        with failures():
+            work, row = await self._work(request, "audience")
+            recipients = await self._recipients(row)
+            audience = open_audience(_audience(row), recipients, self._limits.reading)
+            start = work.begins.position
+            position = await audience.begin() if start is None else Position.read(start)
+            fails = row.request.on_bad_row == "fail"
+            lane = AudienceLane(work, audience, position, fail_on_bad=fails)
+            async with contextlib.aclosing(lane):
+                report = await self._run(lane, work)
+            return report.model_copy(update={"done": await lane.done()})
+
+    @activity.defn
+    async def look_after_held(self, request: LaneRequest) -> LaneReport:
+        """Settles outcomes that were lost, as far as they can be proven by now, and targets recipients that wait.
+
+        Safe to repeat: what a row was counted as changes in the transaction that changes the row.
+        """
+        with failures():
+            work, _ = await self._work(request, "held")
+            lane = HeldLane(work)
+            until = asyncio.get_running_loop().time() + self._limits.page_seconds
+            try:
+                while await lane.find_out() and asyncio.get_running_loop().time() < until:
+                    pass
+            except Superseded:
+                raise _superseded() from None
+            return await self._run(lane, work)
+
+    async def _work(self, request: LaneRequest, name: LaneName) -> tuple[Work, BroadcastRow]:
+        connector = await self._connectors.get(request.workspace_id)
+        holder = uuid.uuid4().hex
+        async with self._store.begin() as tx:
+            row = await tx.broadcasts.get(request.workspace_id, request.broadcast_id)
+            if row is None:
+                raise ConnectorError(ErrorCode.REQUEST_INVALID, "The broadcast is not in the store")
+            begins = await tx.broadcasts.hold(request.workspace_id, request.broadcast_id, name, holder)
+        work = Work(
+            store=self._store,
+            connector=connector,
+            request=request,
+            name=name,
+            holder=holder,
+            begins=begins,
+            expires_at=row.request.expires_at,
+            concurrency=self._limits.concurrency,
+            page_seconds=self._limits.page_seconds,
+        )
+        return work, row
+
+    async def _recipients(self, row: BroadcastRow) -> bytes | None:
+        async with self._store.read() as tx:
+            return await tx.broadcasts.recipients(row.request.workspace_id, row.request.broadcast_id)
+
+    async def _run(self, lane: Lane, work: Work) -> LaneReport:
+        """Runs a lane to its end. A worker that shuts down begins nothing more; what is under way comes back."""
+        names = {"workspace": lane.batch.workspace_id, "broadcast": lane.batch.broadcast_id, "lane": work.name}
+        with structlog.contextvars.bound_contextvars(**names):
+            began = asyncio.get_running_loop().time()
+            running = asyncio.create_task(lane.run())
+            cancelled = False
+            while not running.done():
+                try:
+                    await asyncio.wait({running})
+                except asyncio.CancelledError:
+                    lane.halt("trouble")
+                    cancelled = True
+            try:
+                running.result()
+            except Superseded:
+                raise _superseded() from None
+            if cancelled:
+                raise asyncio.CancelledError
+            report = await self._report(lane, asyncio.get_running_loop().time() - began)
+            log.info("broadcast.page", stop=report.stop, rows=report.rows, seconds=round(report.seconds, 1))
+            return self._unless_in_trouble(report, lane)
+
+    async def _report(self, lane: Lane, seconds: float) -> LaneReport:
+        workspace_id, broadcast_id = lane.batch.workspace_id, lane.batch.broadcast_id
+        async with self._store.read() as tx:
+            lanes = await tx.broadcasts.lanes(workspace_id, broadcast_id)
+            held = await tx.held.counts(workspace_id, broadcast_id)
+        due = [first for _, first in held.values() if first is not None]
+        return LaneReport(
+            stop=lane.stop or "end",
+            reason=lane.reason,
+            tally=total(lanes.values()),
+            rows=lane.finished,
+            seconds=seconds,
+            held=sum(count for count, _ in held.values()),
+            next_due=min(due, default=None),
+        )
+
+    def _unless_in_trouble(self, report: LaneReport, lane: Lane) -> LaneReport:
+        if report.stop != "trouble":
+            return report
+        waited = datetime.now(UTC) - activity.info().scheduled_time
+        if waited > timedelta(seconds=lane.work.request.pace.give_up_after_seconds):
+            return report.model_copy(update={"stop": "stuck"})
+        code = ErrorCode(report.reason or ErrorCode.PROVIDER_UNAVAILABLE)
+        error = ConnectorError(code, "Iterable takes nothing at the moment", "The broadcast goes on by itself.")
+        raise ApplicationError(str(error), type=code, next_retry_delay=_AGAIN_AFTER)
+
+    # ── steering and ends ─────────────────────────────────────────────────────────────────────────────────────────
+
+    @activity.defn
+    async def steer_broadcast(self, wanted: Steering) -> None:
+        """Says what is wanted from now on. Once it returns, no attempt begins that this forbids. Safe to repeat."""
+        async with self._store.begin() as tx:
+            if wanted.wanted is not None:
+                await tx.broadcasts.want(wanted.workspace_id, wanted.broadcast_id, wanted.wanted)
+            if wanted.changes_rate:
+                await tx.broadcasts.set_rate(wanted.workspace_id, wanted.broadcast_id, wanted.rate)
+
+    @activity.defn
+    async def show_broadcast(self, standing: Standing) -> None:
+        """Writes down how it stands. Safe to repeat."""
+        async with self._store.begin() as tx:
+            await tx.broadcasts.show(
+                standing.workspace_id,
+                standing.broadcast_id,
+                standing.status,
+                standing.reason,
+                campaign_id=standing.campaign_id,
+                template_ref=standing.template_ref,
+            )
+
+    @activity.defn
+    async def retry_failed(self, name: BroadcastName) -> int:
+        """Recipients that failed wait for another try; how many. One whose outcome stayed unknown is looked into once
+        more instead, for a try could reach them twice. Safe to repeat. Runs while nobody works on the held lane."""
+        reopened = 0
+        after = 0
+        while True:
+            async with self._store.begin() as tx:
+                rows = await tx.held.in_state(name.workspace_id, name.broadcast_id, ("failed",), after, _BATCH)
+                rows = [row for row in rows if row.row is not None]
+                await self._reopen(tx, name, rows)
+            if not rows:
+                return reopened
+            reopened += len(rows)
+            after = rows[-1].audience_row
+
+    async def _reopen(self, tx: Transaction, name: BroadcastName, rows: list[Held]) -> None:
+        now = datetime.now(UTC)
+        changed = [_reopened(row, now) for row in rows]
+        await tx.held.change(name.workspace_id, name.broadcast_id, changed)
+        await tx.members.reopen(name.workspace_id, [row.send_id for row in rows if row.send_id])
+        counts: Counter[str] = Counter()
+        for before, now_held in zip(rows, changed, strict=True):
+            counts[f"failed:{before.reason}"] -= 1
+            counts[now_held.state] += 1
+        await self._count(tx, name, counts)
+
+    @activity.defn
+    async def close_broadcast(self, standing: Standing) -> Tally:
+        """Ends a broadcast: who waits is not targeted any more. The final tally. Safe to repeat."""
+        name = BroadcastName(workspace_id=standing.workspace_id, broadcast_id=standing.broadcast_id)
+        reason = f"broadcast_{standing.status}"
+        while True:
+            async with self._store.begin() as tx:
+                rows = await tx.held.in_state(name.workspace_id, name.broadcast_id, ("waiting",), 0, _BATCH)
+                settled = [_moved(row, "settled", datetime.now(UTC)) for row in rows]
+                await tx.held.change(name.workspace_id, name.broadcast_id, settled)
+                ends = [(row.send_id, SendStatus.CANCELLED, reason) for row in rows if row.send_id]
+                await tx.members.close(name.workspace_id, ends)
+                await self._count(tx, name, Counter(waiting=-len(rows), cancelled=len(rows)))
+            if not rows:
+                break
+        async with self._store.begin() as tx:
+            closed = await tx.members.close_open(name.workspace_id, name.broadcast_id, reason)
+            await self._count(tx, name, Counter(cancelled=closed))
+            await tx.broadcasts.show(
+                name.workspace_id, name.broadcast_id, standing.status, standing.reason, campaign_id=standing.campaign_id
+            )
+            lanes = await tx.broadcasts.lanes(name.workspace_id, name.broadcast_id)
+        return total(lanes.values())
+
+    async def _count(self, tx: Transaction, name: BroadcastName, changes: Counter[str]) -> None:
+        if not any(changes.values()):
+            return
+        begins = await tx.broadcasts.hold(name.workspace_id, name.broadcast_id, "held", uuid.uuid4().hex)
+        tally = begins.tally.plus(Tally.of(changes))
+        await tx.broadcasts.advance(name.workspace_id, name.broadcast_id, "held", None, tally)
+
+
+def _without_content(request: BroadcastRequest) -> BroadcastRequest:
+    """As it is kept: the template lies elsewhere under its ref, recipients in a column of their own."""
+    audience = request.audience
+    if audience is not None and audience.recipients is not None:
+        audience = Wanted(uri=STORED)
+    ref = request.template_ref if request.template is None else template_ref(request.template)
+    return request.model_copy(update={"audience": audience, "template": None, "template_ref": ref})
+
+
+def _audience(row: BroadcastRow) -> Wanted:
+    if row.request.audience is None:
+        raise ConnectorError(ErrorCode.REQUEST_INVALID, "The broadcast has no audience")
+    return row.request.audience
+
+
+def _opened(row: BroadcastRow, ending: BroadcastProgress | None) -> OpenedBroadcast:
+    return OpenedBroadcast(
+        stream=row.request.stream,
+        template_ref=row.template_ref,
+        send_at=row.request.send_at,
+        expires_at=row.request.expires_at,
+        ending=ending,
+    )
+
+
+def _superseded() -> ApplicationError:
+    return ApplicationError("Another worker has taken this over", type=ErrorCode.PROVIDER_UNAVAILABLE)
+
+
+def _reopened(row: Held, now: datetime) -> Held:
+    return _moved(row, "unknown" if row.reason == ErrorCode.OUTCOME_UNKNOWN else "waiting", now)
+
+
+def _moved(row: Held, state: State, now: datetime) -> Held:
+    return replace(row, state=state, reason=None, due_at=now, held_at=now)

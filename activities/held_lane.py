@@ -1,0 +1,241 @@
+"""The lane of rows that are held: outcomes that were lost, and recipients to be targeted (again)."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from temporalio.exceptions import ApplicationError
+
+from activities.backfill import LOOK_UPS_PER_SECOND
+from activities.departures import Row
+from activities.evidence import Verdict
+from activities.failures import provider_failure
+from activities.forgetting import forget
+from activities.lane import Lane, Superseded, Work
+from activities.outcome import Inquiry
+from activities.suppressing import Path, check
+from activities.target import known_outcome
+from activities.verdicts import Verdicts
+from contracts.broadcast import Tally
+from contracts.errors import ErrorCode
+from contracts.event import Event
+from contracts.target import FindOutcomeRequest, TargetEnd
+from iterable.errors import IterableError, RecipientForgotten
+from store.held import Held
+from store.members import MemberRow
+from store.person import Person
+from store.sends import Attempt
+from store.store import Transaction
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_LOOKS = 50
+"""Lost outcomes that are looked into at once; most are settled by our own events without asking Iterable."""
+_ASKED_AT_ONCE = 5
+_PROFILES_AT_ONCE = 10
+_LONGEST_TURN = timedelta(seconds=5)
+
+
+class HeldLane(Lane):
+    """`find_out` settles what it can prove; `run` targets rows that wait. What a row was counted as changes in the
+    transaction that changes the row."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._in_hand: set[int] = set()
+        self._inquiry = Inquiry(work.store)
+        self._policy = Path.of(work.connector.settings, work.connector.catalog, work.request.stream)
+
+    # ── rows that wait ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def more(self) -> Sequence[Row]:
+        """Rows that are due, their profiles written where that is wanted. None twice."""
+        workspace_id, broadcast_id = self.batch.workspace_id, self.batch.broadcast_id
+        async with self.work.store.read() as tx:
+            due = await tx.held.due(workspace_id, broadcast_id, ("waiting",), self.appetite + len(self._in_hand))
+        due = [held for held in due if held.audience_row not in self._in_hand and held.row is not None][: self.appetite]
+        self.exhausted = not due
+        await self._write_profiles([held for held in due if self._needs_profile(held)])
+        rows = [_row(held) for held in due if not self._needs_profile(held)]
+        ready = await self._sort(rows) if rows else []
+        self._in_hand |= {row.number for row in ready}
+        return ready
+
+    async def _sort(self, rows: list[Row]) -> list[Row]:
+        """Those that may be targeted; what became known of the others is written."""
+        workspace_id = self.batch.workspace_id
+        hasher = self.work.store.hasher
+        people = [hasher.all_of(row.row.recipient.email, row.row.recipient.user_id) for row in rows]
+        async with self.work.store.read() as tx:
+            ledger = await tx.members.by_ids(workspace_id, [row.send_id for row in rows])
+            attempts = await tx.members.attempts(workspace_id, [row.send_id for row in rows])
+            rules = await check(tx, workspace_id, people, self._policy)
+        verdicts = Verdicts(self.work.request.pace)
+        ready: list[Row] = []
+        for row, rule in zip(rows, rules, strict=True):
+            tried = attempts.get(row.send_id, [])
+            repeats = row.held.repeats if row.held else 0
+            known = known_outcome(ledger.get(row.send_id), tried, despite_unknown=repeats > 0)
+            row.attempts = len(tried)
+            if known is not None:
+                verdicts.found(row, "taken" if known.end is TargetEnd.TAKEN else "unknown", datetime.now(UTC))
+            elif rule is not None:
+                verdicts.suppress(row)
+            else:
+                ready.append(row)
+        await self._commit(verdicts)
+        return ready
+
+    def _needs_profile(self, held: Held) -> bool:
+        if held.has_profile:
+            return False
+        return self.work.request.pace.profile_policy == "always" or held.reason == ErrorCode.RECIPIENT_UNKNOWN
+
+    async def _write_profiles(self, wanted: list[Held]) -> None:
+        """Thin profiles; their rows are due once Iterable knows them."""
+        if not wanted:
+            return
+        settings = self.work.connector.settings
+        calls = asyncio.Semaphore(_PROFILES_AT_ONCE)
+
+        async def write(held: Held) -> Held | None:
+            if held.row is None:
+                return None
+            recipient = held.row.recipient
+            fields = {name: value for name, value in recipient.profile.items() if name in settings.profile_fields}
+            async with calls:
+                try:
+                    await self.work.connector.iterable.users.update(
+                        email=recipient.email, user_id=recipient.user_id, data_fields=fields
+                    )
+                except RecipientForgotten:
+                    people = Person.all_of(self.work.store.hasher, recipient.email, recipient.user_id)
+                    await forget(self.work.store, self.batch.workspace_id, people, source="iterable")
+                    return replace(held, has_profile=True, due_at=datetime.now(UTC))
+            due = datetime.now(UTC) + timedelta(seconds=self.work.request.pace.profile_wait_seconds)
+            return replace(held, has_profile=True, reason=None, due_at=due)
+
+        try:
+            written = await asyncio.gather(*(write(held) for held in wanted))
+        except IterableError as error:
+            raise provider_failure(error, settings) from None
+        async with self.work.store.begin() as tx:
+            changed = [held for held in written if held is not None]
+            await tx.held.change(self.batch.workspace_id, self.batch.broadcast_id, changed)
+
+    # ── how a lane keeps and counts ───────────────────────────────────────────────────────────────────────────────
+
+    async def keep(self, tx: Transaction, verdicts: Verdicts) -> None:
+        """Rows are held differently now."""
+        await tx.held.change(self.batch.workspace_id, self.batch.broadcast_id, verdicts.held)
+
+    def stand(self, verdicts: Verdicts) -> tuple[str | None, Counter[str]]:
+        """Each row leaves what it was counted as, and is counted anew."""
+        counts = Counter(self.counts)
+        for row, how in verdicts.counted.items():
+            counts[row.held.state if row.held else how] -= 1
+            counts[how] += 1
+        return None, counts
+
+    def settle(self, verdicts: Verdicts) -> None:
+        """As `stand`, for good."""
+        _, self.counts = self.stand(verdicts)
+        self._in_hand -= {row.number for row in verdicts.counted}
+
+    # ── outcomes that were lost ───────────────────────────────────────────────────────────────────────────────────
+
+    async def find_out(self) -> int:
+        """Looks into lost outcomes that are due; how many were. In bulk as far as our ledger and events tell; Iterable
+        is asked about the rest, one recipient at a time, as its limits want it."""
+        workspace_id, broadcast_id = self.batch.workspace_id, self.batch.broadcast_id
+        async with self.work.store.read() as tx:
+            due = await tx.held.due(workspace_id, broadcast_id, ("unknown",), _LOOKS)
+            rows = [_row(held) for held in due if held.row is not None]
+            ledger = await tx.members.by_ids(workspace_id, [row.send_id for row in rows])
+            attempts = await tx.members.attempts(workspace_id, [row.send_id for row in rows])
+            events = await tx.events.of_sends(workspace_id, [row.send_id for row in rows])
+        verdicts = Verdicts(self.work.request.pace)
+        calls = asyncio.Semaphore(_ASKED_AT_ONCE)
+
+        async def look(row: Row) -> None:
+            known, tried = ledger.get(row.send_id), attempts.get(row.send_id, [])
+            async with calls:
+                verdict, at, asked = await self._look(row, known, tried, events.get(row.send_id, []))
+            if verdict == "unknown" and self._is_late(row, asked=asked):
+                verdicts.give_up(row)
+            else:
+                verdicts.found(row, verdict, at)
+
+        await asyncio.gather(*(look(row) for row in rows))
+        await self._commit(verdicts)
+        return len(rows)
+
+    async def _look(
+        self, row: Row, known: MemberRow | None, tried: list[Attempt], events: list[Event]
+    ) -> tuple[Verdict, datetime, bool]:
+        """(verdict, since when where it was taken, whether Iterable was asked)."""
+        now = datetime.now(UTC)
+        outcome = known_outcome(known, tried)
+        if outcome is None:
+            return "not_taken", now, True
+        if outcome.end is TargetEnd.TAKEN:
+            return "taken", outcome.accepted_at or now, True
+        if events:
+            return "taken", min(event.occurred_at for event in events), True
+        if known is None or known.campaign_id is None:
+            return "unknown", now, True
+        request = FindOutcomeRequest(
+            workspace_id=self.batch.workspace_id, send_id=row.send_id, recipient=row.row.recipient
+        )
+        try:
+            await self._take_turn()
+            return await self._inquiry.ask(request, self.work.connector, known, tried), tried[-1].started_at, True
+        except IterableError as error:
+            log.info("outcome.not_asked", operation=error.operation, status=error.status)
+        except ApplicationError as error:  # others are being asked about; this one's turn comes
+            if error.type != ErrorCode.RATE_LIMITED:
+                raise
+        return "unknown", now, False
+
+    async def _take_turn(self) -> None:
+        async with self.work.store.begin() as tx:
+            wait, reserved = await tx.paces.reserve(
+                self.batch.workspace_id, "events", LOOK_UPS_PER_SECOND, _LONGEST_TURN
+            )
+        if not reserved:
+            raise ApplicationError("Waits for its turn to ask Iterable", type=ErrorCode.RATE_LIMITED)
+        await asyncio.sleep(wait.total_seconds())
+
+    def _is_late(self, row: Row, *, asked: bool) -> bool:
+        """Whether the window is over. It does not end while Iterable cannot be asked, unless the send has waited for as
+        long as it may."""
+        pace = self.work.request.pace
+        window = pace.reconcile_within_seconds if asked else pace.give_up_after_seconds
+        began = row.held.held_at if row.held else datetime.now(UTC)
+        return datetime.now(UTC) >= began + timedelta(seconds=window)
+
+    async def _commit(self, verdicts: Verdicts) -> None:
+        if not verdicts.counted:
+            return
+        workspace_id, broadcast_id = self.batch.workspace_id, self.batch.broadcast_id
+        async with self.writing:
+            async with self.work.store.begin() as tx:
+                orders = await tx.broadcasts.orders(workspace_id, broadcast_id, self.work.name, self.work.holder)
+                if not orders.mine:
+                    raise Superseded
+                await tx.members.settle_attempts(workspace_id, verdicts.proven)
+                await tx.members.accept(workspace_id, verdicts.taken)
+                await tx.members.close(workspace_id, verdicts.closed)
+                await self.keep(tx, verdicts)
+                _, counts = self.stand(verdicts)
+                await tx.broadcasts.advance(workspace_id, broadcast_id, self.work.name, None, Tally.of(counts))
+            self.settle(verdicts)
+
+
+def _row(held: Held) -> Row:
+    if held.row is None or held.send_id is None or held.recipient_hash is None:
+        raise RuntimeError("a row that is open has lost its recipient")
+    return Row(held.audience_row, held.send_id, held.recipient_hash, held.row, held=held)

@@ -1,0 +1,325 @@
+"""`connector broadcast …`: start broadcasts, watch them, steer them."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from cli.connection import connected, open_store
+from cli.output import FAILED, NOT_FOUND, USAGE, give, out, say, stop, table
+from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, RateChange
+from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
+from contracts.received import refusal_of
+from runtime.process import run
+from runtime.settings import Settings
+from store.recipients import STATUSES
+
+broadcasts = typer.Typer(help="One template to many recipients.", no_args_is_help=True)
+Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
+Broadcast = Annotated[str, typer.Argument(help="The broadcast's id.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+_POLL_SECONDS = 1.0
+_QUERY_SECONDS = 5
+_ENDS = frozenset(
+    {BroadcastStatus.COMPLETED, BroadcastStatus.CANCELLED, BroadcastStatus.EXPIRED, BroadcastStatus.FAILED}
+)
+
+
+async def start_broadcast(
+    temporal: Client, task_queue: str, request: BroadcastRequest
+) -> WorkflowHandle[Any, BroadcastProgress]:
+    """The run of a broadcast, started or found. Raises `WorkflowAlreadyStartedError` where it has ended."""
+    id_ = broadcast_workflow_id(request.workspace_id, request.broadcast_id)
+    return await temporal.start_workflow(
+        BROADCAST_WORKFLOW,
+        request,
+        id=f"{id_}/dry-run" if request.dry_run else id_,
+        task_queue=task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=(
+            WorkflowIDReusePolicy.ALLOW_DUPLICATE if request.dry_run else WorkflowIDReusePolicy.REJECT_DUPLICATE
+        ),
+        priority=Priority(priority_key=4, fairness_key=request.workspace_id),
+        result_type=BroadcastProgress,
+    )
+
+
+@broadcasts.command(name="run")
+def run_command(
+    file: Annotated[typer.FileText, typer.Argument(help="A BroadcastRequest as JSON; - for standard input.")],
+    *,
+    audience: Annotated[str | None, typer.Option(help="The audience's URI, in place of the request's.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Read and count, and send nothing.")] = False,
+    rate: Annotated[float | None, typer.Option(help="Recipients a second at most.")] = None,
+    wait: Annotated[bool, typer.Option(help="Show the progress until it ends.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Start a broadcast (or find it) and show how it goes. Ctrl-C stops watching, not the broadcast."""
+    try:
+        request = BroadcastRequest.model_validate_json(file.read())
+        changes: dict[str, Any] = {"audience": {"uri": _absolute(audience)}} if audience else {}
+        if rate is not None:
+            changes["rate"] = rate
+        if dry_run:
+            changes["dry_run"] = True
+        if changes:
+            request = BroadcastRequest.model_validate(request.model_dump() | changes)
+    except ValidationError as error:
+        refusal = refusal_of(error)
+        stop(USAGE, f"{refusal.code}: {refusal}")
+
+    async def do() -> None:
+        async with connected() as c:
+            try:
+                handle = await start_broadcast(c.temporal, c.settings.task_queue, request)
+            except WorkflowAlreadyStartedError:
+                stop(FAILED, f"broadcast {request.broadcast_id!r} was started before and has ended: see `watch`")
+            if wait or dry_run:
+                await _follow(handle, as_json=as_json)
+            else:
+                say(f"started: connector broadcast watch {request.workspace_id} {request.broadcast_id}")
+
+    _until_interrupted(do())
+
+
+@broadcasts.command()
+def watch(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
+    """Show how a broadcast goes, until it ends or Ctrl-C."""
+
+    async def do() -> None:
+        async with connected() as c:
+            handle = c.temporal.get_workflow_handle(
+                broadcast_workflow_id(workspace, broadcast_id), result_type=BroadcastProgress
+            )
+            try:
+                await handle.describe()
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                await _show_stored(workspace, broadcast_id, as_json=as_json)
+                return
+            await _follow(handle, as_json=as_json)
+
+    _until_interrupted(do())
+
+
+@broadcasts.command()
+def pause(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
+    """Stop targeting until `resume`. Once this returns nobody is targeted."""
+    _update(workspace, broadcast_id, "pause", as_json=as_json)
+
+
+@broadcasts.command()
+def resume(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
+    """Go on."""
+    _update(workspace, broadcast_id, "resume", as_json=as_json)
+
+
+@broadcasts.command()
+def cancel(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
+    """End a broadcast. Once this returns nobody is targeted any more."""
+    _update(workspace, broadcast_id, "cancel", as_json=as_json)
+
+
+@broadcasts.command(name="set-rate")
+def set_rate(
+    workspace: Workspace,
+    broadcast_id: Broadcast,
+    rate: Annotated[
+        float | None, typer.Argument(help="Recipients a second; without it, what the project allows.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Change the rate of a broadcast that runs."""
+    try:
+        change = RateChange(rate=rate)
+    except ValidationError as error:
+        stop(USAGE, str(refusal_of(error)))
+    _update(workspace, broadcast_id, "set_rate", change, as_json=as_json)
+
+
+@broadcasts.command()
+def retry(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
+    """Target the recipients that failed once more, whether the broadcast still runs or has ended."""
+
+    async def do() -> None:
+        async with connected() as c:
+            start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+                BROADCAST_WORKFLOW,
+                BroadcastRequest(workspace_id=workspace, broadcast_id=broadcast_id, again=True),
+                id=broadcast_workflow_id(workspace, broadcast_id),
+                task_queue=c.settings.task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                result_type=BroadcastProgress,
+            )
+            try:
+                await c.temporal.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+                    "retry", start_workflow_operation=start, result_type=BroadcastProgress
+                )
+                await _follow(await start.workflow_handle(), as_json=as_json)
+            except WorkflowUpdateFailedError as error:
+                stop(FAILED, _reason(error))
+
+    _until_interrupted(do())
+
+
+@broadcasts.command()
+def recipients(
+    workspace: Workspace,
+    broadcast_id: Broadcast,
+    status: Annotated[str | None, typer.Option(help=f"One of {', '.join(STATUSES)}.")] = None,
+    after: Annotated[int, typer.Option(help="Rows behind this one.")] = 0,
+    limit: int = 100,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show what became of recipients, row by row. The address of a row is in your audience."""
+    if status is not None and status not in STATUSES:
+        stop(USAGE, f"status is one of {', '.join(STATUSES)}")
+
+    async def do() -> None:
+        store = await open_store(Settings())
+        try:
+            async with store.read() as tx:
+                known = await tx.broadcasts.get(workspace, broadcast_id)
+                entries = await tx.recipients.page(workspace, broadcast_id, after, limit, status)
+        finally:
+            await store.close()
+        if known is None:
+            stop(NOT_FOUND, f"workspace {workspace!r} has no broadcast {broadcast_id!r}")
+        if as_json:
+            give([entry.model_dump(mode="json") for entry in entries])
+            return
+        rows = [(str(one.row), one.send_id or "", one.status, escape(one.reason or "")) for one in entries]
+        table(broadcast_id, ("row", "send", "status", "reason"), rows)
+
+    run(do())
+
+
+# ── showing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _follow(handle: WorkflowHandle[Any, BroadcastProgress], *, as_json: bool) -> None:
+    """The progress on one line, until the run ends; then its result."""
+    ended = asyncio.ensure_future(handle.result())
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(),
+        console=out,
+        transient=True,
+        disable=as_json,
+    ) as bar:
+        line = bar.add_task("preparing", total=1.0, counts="")
+        while not ended.done():
+            found = await _asked(handle)
+            if found is not None:
+                bar.update(line, completed=found.done or 0.0, description=found.status.value, counts=_counts(found))
+            await asyncio.wait({ended}, timeout=_POLL_SECONDS)
+    try:
+        _show(ended.result(), as_json=as_json)
+    except WorkflowFailureError as error:
+        stop(FAILED, _reason(error))
+
+
+async def _asked(handle: WorkflowHandle[Any, BroadcastProgress]) -> BroadcastProgress | None:
+    """None while no worker answers."""
+    try:
+        async with asyncio.timeout(_QUERY_SECONDS):
+            return await handle.query("progress", result_type=BroadcastProgress)
+    except (RPCError, TimeoutError):
+        return None
+
+
+async def _show_stored(workspace: str, broadcast_id: str, *, as_json: bool) -> None:
+    """What the store has of a broadcast that Temporal no longer knows."""
+    store = await open_store(Settings())
+    try:
+        async with store.read() as tx:
+            row = await tx.broadcasts.get(workspace, broadcast_id)
+            lanes = await tx.broadcasts.lanes(workspace, broadcast_id)
+    finally:
+        await store.close()
+    if row is None:
+        stop(NOT_FOUND, f"workspace {workspace!r} has no broadcast {broadcast_id!r}")
+    _show(row.progress(lanes.values()), as_json=as_json)
+
+
+def _show(progress: BroadcastProgress, *, as_json: bool) -> None:
+    if as_json:
+        give(progress)
+        return
+    rows = [(name, f"{count:,}") for name, count in progress.tally.counts().items() if count]
+    table(f"{progress.status} {progress.reason or ''}", ("recipients", ""), rows)
+    survey = progress.survey
+    if survey is not None:
+        say(f"would be targeted: {survey.sendable:,}, in about {survey.seconds:,.0f} s at the allowed rate")
+        say(f"requests to Iterable: {survey.calls:,}; billable Temporal actions: {survey.actions:,}")
+        if survey.bad_rows:
+            say(f"bad rows: {', '.join(map(str, survey.bad_rows))}")
+        for name, count in survey.missing.items():
+            say(f"no data for {escape(name)}: {count:,} recipients")
+
+
+def _counts(progress: BroadcastProgress) -> str:
+    counts = ", ".join(f"{name} {count:,}" for name, count in progress.tally.counts().items() if count)
+    rate = f" · {progress.rate:,.0f}/s" if progress.rate else ""
+    left = f" · {progress.eta_seconds:,.0f} s to go" if progress.eta_seconds is not None else ""
+    return escape(counts + rate + left)
+
+
+def _update(workspace: str, broadcast_id: str, name: str, *args: RateChange, as_json: bool) -> None:
+    async def do() -> None:
+        async with connected() as c:
+            handle = c.temporal.get_workflow_handle(broadcast_workflow_id(workspace, broadcast_id))
+            try:
+                answer: BroadcastProgress = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                    name, args=list(args), result_type=BroadcastProgress
+                )
+            except WorkflowUpdateFailedError as error:
+                stop(FAILED, _reason(error))
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                stop(NOT_FOUND, f"no broadcast {broadcast_id!r} of {workspace!r} is running")
+        if as_json:
+            give(answer)
+        else:
+            say(f"{answer.status}: {_counts(answer)}")
+
+    run(do())
+
+
+def _reason(error: WorkflowUpdateFailedError | WorkflowFailureError) -> str:
+    cause = error.cause
+    return f"{cause.type}: {cause.message}" if isinstance(cause, ApplicationError) else str(error)
+
+
+def _absolute(uri: str) -> str:
+    """A path is meant from here, not from where the worker runs."""
+    return uri if "://" in uri else str(Path(uri).resolve())
+
+
+def _until_interrupted(work: Any) -> None:
+    try:
+        run(work)
+    except KeyboardInterrupt:
+        say("stopped watching; the broadcast goes on")

@@ -1,0 +1,287 @@
+"""The lanes of a broadcast over the real ledger, against an Iterable that answers as it is told."""
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from pydantic import SecretStr
+
+from activities.audience import LineAudience, Position, inline
+from activities.audience_lane import AudienceLane
+from activities.connectors import InForce
+from activities.held_lane import HeldLane
+from activities.lane import Lane, Superseded, Work
+from activities.sources import Inline
+from contracts.broadcast import Audience, BroadcastRequest, Tally
+from contracts.broadcasting import LaneRequest
+from contracts.connector import ConnectorSettings
+from contracts.shadow import Shadow
+from contracts.suppression import WORKSPACE, Cause
+from contracts.target import Pace
+from iterable.client import IterableClient
+from store.broadcasts import LaneName, Wanted, total
+from store.person import Person
+from store.store import Store
+from store.suppressions import Report
+
+TARGET = "/api/email/target"
+
+
+@dataclass
+class Iterable:
+    """Counts messages by address; `answer` says what becomes of a request, by address and how often it came."""
+
+    answer: Callable[[str, int], httpx.Response | Exception | None] = lambda address, times: None
+    got: Counter[str] = field(default_factory=Counter[str])
+    asked: Counter[str] = field(default_factory=Counter[str])
+    records: Counter[str] = field(default_factory=Counter[str])
+    leaves: list[float] = field(default_factory=list[float])
+    paths: Counter[str] = field(default_factory=Counter[str])
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        self.paths[request.url.path] += 1
+        if "getSentMessages" in request.url.path:
+            address = request.url.params["email"]
+            at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} +00:00"
+            rows = [
+                {"messageId": f"{address}{n}", "campaignId": 2, "createdAt": at} for n in range(self.records[address])
+            ]
+            return httpx.Response(200, json={"messages": rows})
+        if request.url.path != TARGET:
+            return httpx.Response(200, json={"events": [], "code": "Success"})
+        self.leaves.append(asyncio.get_running_loop().time())
+        address = orjson.loads(request.content)["recipientEmail"]
+        self.asked[address] += 1
+        given = self.answer(address, self.asked[address])
+        if isinstance(given, Exception):
+            raise given
+        if given is not None:
+            return given
+        self.got[address] += 1
+        self.records[address] += 1
+        return httpx.Response(200, json={"code": "Success", "msg": ""})
+
+
+@dataclass
+class World:
+    """One broadcast on one store."""
+
+    store: Store
+    iterable: Iterable
+    settings: dict[str, Any]
+    rows: list[dict[str, Any]]
+    broadcast_id: str = field(default_factory=lambda: f"b{uuid.uuid4().hex[:8]}")
+
+    async def open(self, **given: Any) -> None:
+        request = BroadcastRequest(
+            workspace_id="acme",
+            broadcast_id=self.broadcast_id,
+            template_ref="a" * 64,
+            audience=Audience(uri="inline:"),
+            **given,
+        )
+        async with self.store.begin() as tx:
+            await tx.broadcasts.open(request, "run", inline(self.rows))
+
+    async def work(self, name: LaneName, *, concurrency: int = 10, page_seconds: float = 20) -> Work:
+        settings = ConnectorSettings.model_validate(
+            {"data_center": "us", "marketing_message_type_id": 1, "sends_per_second": 10_000, **self.settings}
+        )
+        client = IterableClient(
+            data_center="us", api_key=SecretStr("k" * 32), transport=httpx.MockTransport(self.iterable.handle)
+        )
+        holder = uuid.uuid4().hex
+        async with self.store.begin() as tx:
+            begins = await tx.broadcasts.hold("acme", self.broadcast_id, name, holder)
+        request = LaneRequest(
+            workspace_id="acme",
+            broadcast_id=self.broadcast_id,
+            run_id="run",
+            stream="marketing",
+            fingerprint="f" * 64,
+            template_ref="a" * 64,
+            message_type_id=1,
+            shadow=Shadow(template_id=1, campaign_id=2),
+            pace=Pace.of(settings, "marketing"),
+        )
+        return Work(
+            self.store, InForce(settings, client), request, name, holder, begins, None, concurrency, page_seconds
+        )
+
+    async def audience(self, **options: Any) -> AudienceLane:
+        work = await self.work("audience", **options)
+        audience = LineAudience(Inline(inline(self.rows)))
+        position = work.begins.position
+        start = await audience.begin() if position is None else Position.read(position)
+        return AudienceLane(work, audience, start, fail_on_bad=False)
+
+    async def held(self, **options: Any) -> HeldLane:
+        return HeldLane(await self.work("held", **options))
+
+    async def run(self, lane: Lane) -> None:
+        await asyncio.wait_for(lane.run(), 30)
+
+    async def want(self, wanted: Wanted) -> None:
+        async with self.store.begin() as tx:
+            await tx.broadcasts.want("acme", self.broadcast_id, wanted)
+
+    async def tally(self) -> Tally:
+        async with self.store.read() as tx:
+            return total((await tx.broadcasts.lanes("acme", self.broadcast_id)).values())
+
+
+def row(n: int, **given: Any) -> dict[str, Any]:
+    return {"recipient": {"email": f"p{n}@example.com"}, "data": {"n": n}, **given}
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    return World(store, Iterable(), {}, [row(n) for n in range(120)])
+
+
+async def test_each_is_targeted_once_and_every_row_is_counted(world: World) -> None:
+    world.rows += [row(0), {"recipient": {}}, row(200, send_id="x"), row(201, send_id="x"), row(300)]
+    async with world.store.begin() as tx:
+        person = Person.by_email(world.store.hasher, "p300@example.com")
+        await tx.suppressions.record("acme", [Report(person, Cause.MANUAL, WORKSPACE, datetime.now(UTC))])
+    await world.open()
+    lane = await world.audience()
+    await world.run(lane)
+    assert lane.stop == "end"
+    assert set(world.iterable.got.values()) == {1}
+    assert await world.tally() == Tally(taken=121, duplicates=2, bad=1, suppressed=1)
+    async with world.store.read() as tx:
+        entries = await tx.recipients.page("acme", world.broadcast_id, 118, 100)
+    assert [(one.row, one.status) for one in entries][2:] == [
+        (121, "duplicate"),
+        (122, "bad"),
+        (123, "accepted"),
+        (124, "duplicate"),
+        (125, "suppressed"),
+    ]
+
+
+async def test_a_second_pass_over_the_same_rows_sends_nothing_and_counts_nothing_twice(world: World) -> None:
+    await world.open()
+    await world.run(await world.audience())
+    async with world.store.begin() as tx:  # as if no position had ever been written
+        await tx.broadcasts.advance("acme", world.broadcast_id, "audience", None, Tally())
+    await world.run(await world.audience())
+    assert set(world.iterable.got.values()) == {1}
+    assert await world.tally() == Tally(taken=120)
+
+
+async def test_a_lane_that_was_taken_over_stops_and_nobody_is_targeted_twice(world: World) -> None:
+    world.iterable.answer = lambda address, times: None
+    await world.open()
+    first = await world.audience(concurrency=4)
+    running = asyncio.create_task(first.run())
+    while sum(world.iterable.got.values()) < 20:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    second = await world.audience()
+    await world.run(second)
+    with pytest.raises(Superseded):
+        await running
+    assert max(world.iterable.got.values()) == 1
+    tally = await world.tally()
+    assert tally.taken + tally.unknown == 120
+
+
+@pytest.mark.parametrize("wanted", ["pause", "cancel"])
+async def test_nobody_is_targeted_once_a_lane_has_obeyed(world: World, wanted: Wanted) -> None:
+    await world.open()
+    lane = await world.audience(concurrency=5)
+    running = asyncio.create_task(lane.run())
+    while sum(world.iterable.got.values()) < 20:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    await world.want(wanted)
+    async with world.store.read() as tx:
+        begun = await tx.members.attempts("acme", await _send_ids(world))
+    await running
+    assert lane.stop == {"pause": "paused", "cancel": "cancelled"}[wanted]
+    assert sum(world.iterable.got.values()) <= len(begun) < 120
+    await world.want("go")
+    again = await world.audience()
+    await world.run(again)
+    assert again.stop == ("end" if wanted == "pause" else "cancelled")
+    assert max(world.iterable.got.values()) == 1
+
+
+async def _send_ids(world: World) -> list[str]:
+    async with world.store.read() as tx:
+        return [one.send_id or "" for one in await tx.recipients.page("acme", world.broadcast_id, 0, 1000)]
+
+
+async def test_failures_are_told_by_code_and_can_be_tried_again(world: World) -> None:
+    world.rows = world.rows[:20]
+    refused = httpx.Response(400, json={"code": "InvalidEmailAddressError", "msg": "", "params": None})
+    world.iterable.answer = lambda address, times: refused if address == "p3@example.com" and times == 1 else None
+    await world.open()
+    await world.run(await world.audience())
+    assert await world.tally() == Tally(taken=19, failed={"recipient_invalid": 1})
+    async with world.store.read() as tx:
+        (failed,) = await tx.recipients.page("acme", world.broadcast_id, 0, 100, "failed")
+    assert (failed.row, failed.reason) == (4, "recipient_invalid")
+
+
+async def test_a_429_slows_down_and_every_message_still_goes_out_once(world: World) -> None:
+    world.rows = world.rows[:30]
+    busy = httpx.Response(429, json={"code": "RateLimitExceeded"}, headers={"Retry-After": "0.2"})
+    world.iterable.answer = lambda address, times: busy if times == 1 and address == "p1@example.com" else None
+    await world.open()
+    await world.run(await world.audience())
+    assert await world.tally() == Tally(taken=30)
+    assert set(world.iterable.got.values()) == {1}
+
+
+async def test_a_lost_answer_is_settled_by_evidence_and_never_repeated_blindly(world: World) -> None:
+    """One that went out and one that did not; of a third nothing can be proven."""
+    world.rows = [row(n) for n in range(3)]
+    world.settings = {"evidence_after_seconds": 0, "evidence_every_seconds": 1, "reconcile_within_seconds": 0}
+
+    def answer(address: str, times: int) -> httpx.Response | None:
+        if times > 1:
+            return None
+        if address == "p0@example.com":  # it went out, and its answer is lost
+            world.iterable.got[address] += 1
+            world.iterable.records[address] += 1
+        return httpx.Response(500, json={})
+
+    world.iterable.answer = answer
+    await world.open()
+    await world.run(await world.audience())
+    assert await world.tally() == Tally(unknown=3)
+    world.iterable.records["p2@example.com"] = 0
+    await _due(world)
+    held = await world.held()
+    await held.find_out()
+    assert (await world.tally()).taken == 1
+    await world.run(held)
+    assert world.iterable.got == {f"p{n}@example.com": 1 for n in range(3)}
+    assert await world.tally() == Tally(taken=3)
+
+
+async def _due(world: World) -> None:
+    """Lets every held row be due."""
+    async with world.store.begin() as tx:
+        rows = await tx.held.in_state("acme", world.broadcast_id, ("unknown", "waiting"), 0, 1000)
+        now = datetime.now(UTC) - timedelta(seconds=1)
+        from dataclasses import replace  # noqa: PLC0415
+
+        await tx.held.change("acme", world.broadcast_id, [replace(one, due_at=now) for one in rows])
+
+
+async def test_a_rate_is_kept_in_every_second(world: World) -> None:
+    await world.open(rate=60)
+    await world.run(await world.audience())
+    leaves = world.iterable.leaves
+    assert len(leaves) == 120
+    assert all(leaves[n + 60] - leaves[n] >= 0.95 for n in range(60))
+    assert 120 / (leaves[-1] - leaves[0]) >= 0.5 * 60  # how close it comes is the bench's to tell: machines stall

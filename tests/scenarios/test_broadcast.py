@@ -1,0 +1,164 @@
+"""Broadcasts over a real Temporal server, judged by the sandbox's outbox."""
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import pytest
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError
+
+from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus
+from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
+from contracts.send import RESERVED_DATA_KEY
+from tests.stage import TEMPLATE, Project
+
+pytestmark = pytest.mark.scenario
+
+
+def people(count: int, start: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"recipient": {"email": f"sent+{n}@example.com"}, "data": {"first_name": f"P{n}", "order": {"number": n}}}
+        for n in range(start, start + count)
+    ]
+
+
+async def start(project: Project, **given: Any) -> WorkflowHandle[Any, BroadcastProgress]:
+    request = BroadcastRequest.model_validate(
+        {
+            "workspace_id": project.workspace_id,
+            "broadcast_id": f"brc-{uuid.uuid4().hex[:8]}",
+            "template": TEMPLATE,
+            **given,
+        }
+    )
+    return await project.stage.client.start_workflow(
+        BROADCAST_WORKFLOW,
+        request,
+        id=broadcast_workflow_id(project.workspace_id, request.broadcast_id),
+        task_queue=project.stage.settings.task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE
+        if request.again
+        else WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        result_type=BroadcastProgress,
+    )
+
+
+async def ended(handle: WorkflowHandle[Any, BroadcastProgress]) -> BroadcastProgress:
+    """The result; what a failed run says of itself where there is none."""
+    try:
+        return await handle.result()
+    except WorkflowFailureError as error:
+        pytest.fail(f"{error.cause}")
+
+
+async def caused(project: Project) -> Counter[str]:
+    """How many messages each address got."""
+    return Counter(message["email"] for message in await project.outbox())
+
+
+def write(project: Project, rows: list[Any]) -> str:
+    path = project.stage.folder / f"{uuid.uuid4().hex}.jsonl"
+    path.write_bytes(b"".join((row if isinstance(row, bytes) else orjson.dumps(row)) + b"\n" for row in rows))
+    return str(path)
+
+
+async def test_everybody_gets_it_once_and_bad_rows_duplicates_and_the_suppressed_do_not(project: Project) -> None:
+    rows: list[Any] = [*people(300), b"no json", people(1)[0], {"recipient": {"email": "hard-bounce@example.com"}}]
+    handle = await start(project, audience={"uri": write(project, rows)})
+    done = await ended(handle)
+    assert done.status is BroadcastStatus.COMPLETED
+    assert (done.tally.taken, done.tally.bad, done.tally.duplicates) == (301, 1, 1)
+    messages = await project.outbox()
+    assert len(messages) == len({message["email"] for message in messages}) == 301
+    assert messages[0]["dataFields"][RESERVED_DATA_KEY]["broadcast"] in handle.id
+
+
+async def test_it_pauses_goes_on_and_is_cancelled_by_update(project: Project) -> None:
+    handle = await start(project, audience={"uri": write(project, people(400))}, rate=60)
+    await _until(lambda: _messages(project), 20)
+    paused: BroadcastProgress = await handle.execute_update("pause", result_type=BroadcastProgress)
+    assert paused.status is BroadcastStatus.PAUSED
+    before = len(await project.outbox())
+    await asyncio.sleep(0.5)
+    assert len(await project.outbox()) == before
+    await handle.execute_update("set_rate", {"rate": None})
+    await handle.execute_update("resume")
+    await _until(lambda: _messages(project), before + 10)
+    await handle.execute_update("cancel")
+    after = len(await project.outbox())
+    await asyncio.sleep(0.5)
+    assert len(await project.outbox()) == after < 400
+    done = await ended(handle)
+    assert done.status is BroadcastStatus.CANCELLED
+    assert done.tally.taken == after
+    assert max((await caused(project)).values()) == 1
+
+
+async def _messages(project: Project) -> int:
+    return (await project.counts())["messages"]
+
+
+async def _until(count: Callable[[], Awaitable[int]], at_least: int) -> None:
+    async with asyncio.timeout(30):
+        while await count() < at_least:  # noqa: ASYNC110 - another process counts
+            await asyncio.sleep(0.05)
+
+
+async def test_who_failed_is_tried_again_on_request_and_events_land_on_timelines(project: Project) -> None:
+    rows = [
+        {"recipient": {"email": "open+1@example.com"}, "data": {"first_name": "A"}, "send_id": "snd_opened"},
+        {"recipient": {"user_id": "nobody-knows"}, "data": {}},
+    ]
+    handle = await start(project, audience={"recipients": rows})
+    done = await ended(handle)
+    assert (done.tally.taken, done.tally.failed) == (1, {"recipient_unknown": 1})
+    broadcast_id = handle.id.rsplit("/", 1)[1]
+    url = f"/v1/workspaces/{project.workspace_id}/broadcasts/{broadcast_id}"
+    bearer = {"Authorization": "Bearer admin-token"}
+    page = (await project.stage.endpoint_http.get(f"{url}/recipients?status=failed", headers=bearer)).json()
+    assert [(one["row"], one["reason"]) for one in page["entries"]] == [(2, "recipient_unknown")]
+
+    async def opened() -> int:
+        async with project.stage.store.read() as tx:
+            return len((await tx.events.of_sends(project.workspace_id, ["snd_opened"])).get("snd_opened", []))
+
+    await _until(opened, 2)
+    async with project.stage.store.read() as tx:
+        assert await tx.events.to_signal(project.workspace_id, 10) == {}  # there is no run to tell
+    answer = await project.stage.sandbox_http.post(
+        "/us/api/users/update",
+        json={"userId": "nobody-knows", "email": "n@example.com"},
+        headers={"Api-Key": project.keys["server"]},
+    )
+    answer.raise_for_status()
+    again = await start(project, broadcast_id=broadcast_id, template=None, again=True)
+    assert (await ended(again)).tally.model_dump(exclude_defaults=True) == {"taken": 2}
+    told = (await project.stage.endpoint_http.get(url, headers=bearer)).json()
+    assert (told["status"], told["tally"]["taken"]) == ("completed", 2)
+
+
+async def test_a_dry_run_counts_and_sends_nothing(project: Project) -> None:
+    rows = [{"recipient": {"email": "a@example.com"}}, {"recipient": {"email": "A@example.com"}}, {"x": 1}]
+    handle = await start(project, audience={"recipients": rows}, dry_run=True)
+    found = await ended(handle)
+    assert found.survey is not None
+    assert (found.survey.sendable, found.tally.duplicates, found.survey.bad_rows) == (1, 1, [3])
+    assert found.survey.missing == {"first_name": 1, "order.number": 1}
+    assert (await project.counts())["campaigns"] == 0
+
+
+async def test_a_bad_row_ends_the_broadcast_where_that_is_wanted(project: Project) -> None:
+    rows = [*people(3), {"recipient": {"email": "not an address"}}]
+    handle = await start(project, audience={"recipients": rows}, on_bad_row="fail")
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.type == "request_invalid"
+    assert "row 4" in caught.value.cause.message
+    assert "not an address" not in caught.value.cause.message

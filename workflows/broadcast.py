@@ -1,0 +1,499 @@
+"""BroadcastWorkflow: one template to many recipients."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import JsonValue
+
+    from activities.broadcast import BroadcastActivities
+    from activities.send import SendActivities
+    from activities.shadow import ShadowActivities
+    from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, RateChange
+    from contracts.broadcasting import (
+        BroadcastName,
+        Carried,
+        LaneReport,
+        LaneRequest,
+        OpenBroadcast,
+        OpenedBroadcast,
+        Standing,
+        Steering,
+        SurveyRequest,
+    )
+    from contracts.errors import ConnectorError, ErrorCode
+    from contracts.received import Received
+    from contracts.send import Recipient, SendRequest
+    from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
+    from contracts.target import FingerprintRequest, PreparedSend
+    from contracts.template import Stream
+    from workflows.failures import failure, failure_of
+    from workflows.window import show_broadcast
+
+OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+"""Our store and Temporal: tried until they are back."""
+PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=1))
+"""A page while Iterable is away: repeated; the activity itself says when it has been away for too long."""
+OWN_TIMEOUT = timedelta(seconds=30)
+PAGE_TIMEOUT = timedelta(minutes=10)
+"""Far longer than a page takes: it ends by itself after half a minute, and a call of it after a minute more."""
+SURVEY_TIMEOUT = timedelta(hours=6)
+SHADOW_TIMEOUT = timedelta(hours=25)
+HEARTBEAT = timedelta(seconds=15)
+"""How soon a worker that died is noticed."""
+LONGEST_WAIT = timedelta(days=365)
+SHORTEST_LOOK = timedelta(seconds=1)
+LONGEST_LOOK = timedelta(seconds=30)
+MOST_EVENTS = 5_000
+"""Then the run continues as new, before its history slows it down: after some six hours of pages."""
+
+
+@workflow.defn(name="BroadcastWorkflow")
+class BroadcastWorkflow:
+    """open → fingerprint → (shadow) → wait → pages of the audience, and beside them rows that are held → close."""
+
+    @workflow.init
+    def __init__(self, received: Received[BroadcastRequest] | None = None) -> None:
+        del received
+        self._request: BroadcastRequest | None = None
+        self._opened: OpenedBroadcast | None = None
+        self._lane: LaneRequest | None = None
+        self._report = LaneReport(stop="page")
+        self._audience_done = False
+        self._is_paused = False
+        self._reason: str | None = None
+        self._ending: BroadcastStatus | None = None
+        self._status = BroadcastStatus.PREPARING
+        self._shown: BroadcastStatus | None = None
+        self._problem: ApplicationError | None = None
+        self._answer: BroadcastProgress | None = None
+        self._retries = False
+        self._renews = False
+        self._is_over = False
+        self._page = 0
+        self._pages: set[int] = set()
+        self._one_at_a_time = asyncio.Lock()
+
+    @workflow.run
+    async def run(self, received: Received[BroadcastRequest] | None = None) -> BroadcastProgress:
+        """Until every recipient's end is known. Fails only where somebody must do something."""
+        try:
+            self._request = Received[BroadcastRequest].of(received).take()
+            await self._broadcast(self._request)
+        except ConnectorError as refusal:
+            self._problem = failure(refusal.code, refusal.what)
+        except ActivityError as error:
+            self._problem = failure_of(error)
+        except ApplicationError as error:
+            self._problem = error
+        self._is_over = not self._renews
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._problem is not None:
+            raise self._problem
+        if self._renews:
+            self._continue_as_new()
+        return self._answer or self.progress()
+
+    # ── the story ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _broadcast(self, request: BroadcastRequest) -> None:
+        if request.carried is not None:
+            self._go_on(Carried.model_validate(request.carried))
+        elif request.dry_run:
+            self._answer = await self._survey(request)
+            return
+        else:
+            self._opened = await self._open(request)
+            if self._opened.ending is not None:
+                self._answer = self._opened.ending
+                return
+            self._lane = await self._prepare(request, self._opened)
+            await self._wait_until(self._opened.send_at)
+            self._audience_done, self._retries = request.again, request.again
+        await self._work()
+        if not self._renews:
+            await self._close(self._ending or BroadcastStatus.COMPLETED)
+
+    async def _open(self, request: BroadcastRequest) -> OpenedBroadcast:
+        if request.send_at is not None and request.send_at > workflow.now() + LONGEST_WAIT:
+            raise failure(ErrorCode.REQUEST_INVALID, "send_at is more than 365 days ahead")
+        return await workflow.execute_activity_method(
+            BroadcastActivities.open_broadcast,
+            OpenBroadcast(request=request, run_id=workflow.info().first_execution_run_id),
+            start_to_close_timeout=OWN_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=OWN,
+        )
+
+    async def _prepare(self, request: BroadcastRequest, opened: OpenedBroadcast) -> LaneRequest | None:
+        """The content, prepared once for all as a single send's is, and its campaign."""
+        try:
+            prepared = await self._fingerprint(request, opened.stream, opened.template_ref)
+            lane = LaneRequest(
+                workspace_id=request.workspace_id,
+                broadcast_id=request.broadcast_id,
+                run_id=workflow.info().first_execution_run_id,
+                stream=opened.stream,
+                fingerprint=prepared.fingerprint,
+                template_ref=prepared.template_ref,
+                message_type_id=prepared.message_type_id,
+                shadow=prepared.shadow or Shadow(template_id=0, campaign_id=0),
+                pace=prepared.pace,
+            )
+            if prepared.shadow is None:
+                lane = await self._with_shadow(lane, gone=None)
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                self._ending = BroadcastStatus.CANCELLED
+                return None
+            self._problem = failure_of(error)
+            await self._close(BroadcastStatus.FAILED, self._problem.type)
+            raise self._problem from None
+        return lane
+
+    async def _survey(self, request: BroadcastRequest) -> BroadcastProgress:
+        """A dry run: the template is checked and kept, the audience is read. The broadcast's id stays free."""
+        prepared = await self._fingerprint(request, request.stream, request.template_ref)
+        return await workflow.execute_activity_method(
+            BroadcastActivities.survey_audience,
+            SurveyRequest(
+                request=request.model_copy(update={"template": None, "template_ref": prepared.template_ref}),
+                template_ref=prepared.template_ref,
+            ),
+            task_queue=f"{workflow.info().task_queue}-broadcast",
+            start_to_close_timeout=SURVEY_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=OWN,
+        )
+
+    async def _fingerprint(self, request: BroadcastRequest, stream: Stream, template_ref: str | None) -> PreparedSend:
+        content = SendRequest(
+            workspace_id=request.workspace_id,
+            send_id=request.broadcast_id,
+            stream=stream,
+            template=request.template,
+            template_ref=None if request.template else template_ref,
+            recipient=Recipient(user_id="nobody"),  # its recipients come later
+            dry_run=request.dry_run,
+        )
+        return await workflow.execute_activity_method(
+            SendActivities.fingerprint_template,
+            FingerprintRequest(send=content, run_id=workflow.info().first_execution_run_id, content_only=True),
+            start_to_close_timeout=OWN_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=OWN,
+        )
+
+    async def _with_shadow(self, lane: LaneRequest, gone: Shadow | None) -> LaneRequest:
+        wanted = ShadowRequest(
+            workspace_id=lane.workspace_id,
+            fingerprint=lane.fingerprint,
+            template_ref=lane.template_ref,
+            message_type_id=lane.message_type_id,
+        )
+        shadow = await workflow.execute_activity_method(
+            ShadowActivities.ensure_shadow,
+            ShadowWanted(shadow=wanted, gone=gone),
+            task_queue=f"{workflow.info().task_queue}-shadow",
+            start_to_close_timeout=SHADOW_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=OWN,
+        )
+        return lane.model_copy(update={"shadow": shadow})
+
+    async def _wait_until(self, send_at: datetime | None) -> None:
+        if send_at is None or send_at <= workflow.now():
+            return
+        await self._show(BroadcastStatus.SCHEDULED)
+        try:
+            await self._until(lambda: self._ending is not None, send_at - workflow.now())
+        except asyncio.CancelledError:
+            self._ending = BroadcastStatus.CANCELLED
+
+    async def _work(self) -> None:
+        """Both lanes, side by side: rows that are held need not wait for the end of a long audience."""
+        if self._lane is None:
+            return
+        reading = asyncio.create_task(self._read_audience())
+        looking = asyncio.create_task(self._look_after_held(reading))
+        while not (reading.done() and looking.done()):
+            try:
+                await workflow.wait_condition(lambda: reading.done() and looking.done())
+            except asyncio.CancelledError:  # the run itself was cancelled: as the update does it
+                await self._stop(BroadcastStatus.CANCELLED)
+        reading.result()
+        looking.result()
+
+    # ── the lanes ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _read_audience(self) -> None:
+        while not self._audience_done:
+            await workflow.wait_condition(lambda: not self._is_paused or self._stops)
+            if self._stops:
+                return
+            await self._show(BroadcastStatus.SENDING)
+            report = await self._run_page(BroadcastActivities.target_audience)
+            if report is None:
+                return
+            if report.stop == "end":
+                self._audience_done = True
+            elif report.stop == "expired":
+                await self._stop(BroadcastStatus.EXPIRED)
+            elif report.stop == "bad_row":
+                what = f"The audience has a row that is no recipient ({report.reason})"
+                await self._stop(BroadcastStatus.FAILED, failure(ErrorCode.REQUEST_INVALID, what))
+
+    async def _look_after_held(self, reading: "asyncio.Task[None]") -> None:
+        """Until the audience is through and nothing is open. Once the broadcast has been stopped, lost outcomes are
+        still looked into, but who waits is not targeted any more."""
+        while not self._renews:
+            if self._retries:
+                await self._reopen_failed()
+            await self._until(lambda: self._report.held > 0 or reading.done() or self._retries or self._renews)
+            if reading.done() and not self._report.held and not self._retries:
+                return
+            if reading.done() and self._ending is None and not self._is_paused:
+                await self._show(BroadcastStatus.SETTLING)
+            report = await self._run_page(BroadcastActivities.look_after_held)
+            if report is None or (reading.done() and self._ending is not None and not self._report.tally.unknown):
+                return
+            due = (report.next_due or workflow.now()) - workflow.now()
+            rest = min(max(due, SHORTEST_LOOK), LONGEST_LOOK)
+            if self._report.held:
+                await self._until(self._changes_from(self._is_paused, self._ending), rest)
+
+    def _changes_from(self, is_paused: bool, ending: BroadcastStatus | None) -> Callable[[], bool]:
+        return lambda: self._retries or self._renews or self._is_paused is not is_paused or self._ending is not ending
+
+    async def _run_page(self, lane: Any) -> LaneReport | None:
+        """One page; None where it failed for good. Its number stays in `_pages` while it works, so that who pauses or
+        cancels can wait for its end."""
+        if self._lane is None:
+            return None
+        self._page += 1
+        page = self._page
+        self._pages.add(page)
+        is_transactional = self._lane.stream == "transactional"
+        try:
+            report: LaneReport = await workflow.execute_activity_method(
+                lane,
+                self._lane,
+                task_queue=f"{workflow.info().task_queue}-broadcast",
+                start_to_close_timeout=PAGE_TIMEOUT,
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=PROVIDER,
+                priority=Priority(priority_key=2 if is_transactional else 4, fairness_key=self._lane.workspace_id),
+            )
+        except ActivityError as error:
+            self._pages.discard(page)
+            problem = failure_of(error)
+            await self._stop(BroadcastStatus.FAILED, problem)
+            return None
+        self._pages.discard(page)
+        await self._take_in(report)
+        return report
+
+    async def _take_in(self, report: LaneReport) -> None:
+        done = self._report.done if report.done is None else report.done
+        speed = self._report if report.done is None else report  # that of the reading lane
+        self._report = report.model_copy(update={"done": done, "rows": speed.rows, "seconds": speed.seconds})
+        self._show_details()
+        if report.stop == "campaign_gone" and self._lane is not None:
+            async with self._one_at_a_time:
+                self._lane = await self._with_shadow(self._lane, gone=self._lane.shadow)
+        if report.stop == "stuck":
+            self._is_paused, self._reason = True, report.reason
+            await self._show(BroadcastStatus.PAUSED)
+        if workflow.info().get_current_history_length() > MOST_EVENTS:
+            self._renews = True
+
+    async def _reopen_failed(self) -> None:
+        self._retries = False
+        reopened = await workflow.execute_activity_method(
+            BroadcastActivities.retry_failed,
+            self._name(),
+            start_to_close_timeout=PAGE_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=OWN,
+        )
+        self._report = self._report.model_copy(update={"held": self._report.held + reopened})
+
+    # ── what others ask of a run ──────────────────────────────────────────────────────────────────────────────────
+
+    @workflow.update
+    async def pause(self) -> BroadcastProgress:
+        """Nobody is targeted from the moment this returns on, until `resume`. Lost outcomes are still looked into."""
+        await self._is_open()
+        await self._steer(wanted="pause")
+        self._is_paused, self._reason = True, None
+        await self._quiet()
+        await self._show(BroadcastStatus.PAUSED)
+        return self.progress()
+
+    @workflow.update
+    async def resume(self) -> BroadcastProgress:
+        """Goes on."""
+        await self._is_open()
+        await self._steer(wanted="go")
+        self._is_paused, self._reason = False, None
+        return self.progress()
+
+    @workflow.update
+    async def cancel(self) -> BroadcastProgress:
+        """Ends the broadcast: nobody is targeted from the moment this returns on. What is under way is followed to its
+        end, and the run ends once the last outcome is known."""
+        await self._is_open()
+        await self._stop(BroadcastStatus.CANCELLED)
+        await self._quiet()
+        return self.progress()
+
+    @workflow.update
+    async def set_rate(self, change: Received[RateChange]) -> BroadcastProgress:
+        """Another rate of the broadcast's own, at once."""
+        try:
+            wanted = change.take()
+        except ConnectorError as refusal:
+            raise failure(refusal.code, refusal.what) from None
+        await self._is_open()
+        await self._steer(changes_rate=True, rate=wanted.rate)
+        return self.progress()
+
+    @workflow.update
+    async def retry(self) -> BroadcastProgress:
+        """Recipients that failed so far are targeted once more."""
+        await self._is_open()
+        self._retries = True
+        return self.progress()
+
+    @workflow.query
+    def progress(self) -> BroadcastProgress:
+        """As of the last page, half a minute ago at most; the store has it to the second."""
+        report = self._report
+        rate = report.rows / report.seconds if report.rows and report.seconds else None
+        left = None
+        if rate and report.done and self._status is BroadcastStatus.SENDING:
+            left = report.tally.rows / report.done * (1 - report.done) / rate
+        return BroadcastProgress(
+            status=self._status,
+            reason=self._reason,
+            tally=report.tally,
+            done=report.done,
+            rate=rate,
+            eta_seconds=left,
+            campaign_id=self._lane.shadow.campaign_id if self._lane else None,
+            template_ref=self._lane.template_ref if self._lane else None,
+        )
+
+    # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _stops(self) -> bool:
+        return self._ending is not None or self._renews
+
+    async def _is_open(self) -> None:
+        """Waits until there is a broadcast to steer. Fails where it is over."""
+        await workflow.wait_condition(lambda: self._lane is not None or self._is_over)
+        if self._is_over:
+            raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is over")
+
+    async def _quiet(self) -> None:
+        """Until the pages that were at work have ended. Those that begin later see what is wanted in the store."""
+        working = set(self._pages)
+        await workflow.wait_condition(lambda: working.isdisjoint(self._pages))
+
+    async def _stop(self, status: BroadcastStatus, problem: ApplicationError | None = None) -> None:
+        """Nobody is targeted any more. The first reason stands."""
+        if self._ending is None:
+            self._ending, self._problem = status, problem
+            self._reason = problem.type if problem else None
+        await self._steer(wanted="cancel")
+
+    async def _steer(self, **wanted: Any) -> None:
+        name = self._name()
+        await workflow.execute_activity_method(
+            BroadcastActivities.steer_broadcast,
+            Steering(workspace_id=name.workspace_id, broadcast_id=name.broadcast_id, **wanted),
+            start_to_close_timeout=OWN_TIMEOUT,
+            retry_policy=OWN,
+        )
+
+    async def _show(self, status: BroadcastStatus) -> None:
+        self._status = status
+        self._show_details()
+        if self._shown is not status:
+            self._shown = status
+            await workflow.execute_activity_method(
+                BroadcastActivities.show_broadcast,
+                self._standing(status),
+                start_to_close_timeout=OWN_TIMEOUT,
+                retry_policy=OWN,
+            )
+
+    async def _close(self, status: BroadcastStatus, reason: str | None = None) -> None:
+        self._reason = reason or self._reason
+        tally = await workflow.execute_activity_method(
+            BroadcastActivities.close_broadcast,
+            self._standing(status),
+            start_to_close_timeout=PAGE_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=OWN,
+        )
+        self._status = status
+        self._report = self._report.model_copy(update={"tally": tally, "held": 0})
+        self._show_details()
+
+    def _show_details(self) -> None:
+        if self._request is not None:
+            show_broadcast(self._request, self._lane, self.progress(), is_new=self._shown is not self._status)
+
+    def _standing(self, status: BroadcastStatus) -> Standing:
+        name = self._name()
+        return Standing(
+            workspace_id=name.workspace_id,
+            broadcast_id=name.broadcast_id,
+            status=status,
+            reason=self._reason,
+            campaign_id=self._lane.shadow.campaign_id if self._lane else None,
+            template_ref=self._lane.template_ref if self._lane else None,
+        )
+
+    def _name(self) -> BroadcastName:
+        if self._request is None:
+            raise failure(ErrorCode.REQUEST_INVALID, "There is no broadcast")
+        return BroadcastName(workspace_id=self._request.workspace_id, broadcast_id=self._request.broadcast_id)
+
+    async def _until(self, condition: Callable[[], bool], at_most: timedelta | None = None) -> None:
+        try:
+            await workflow.wait_condition(condition, timeout=at_most)
+        except TimeoutError:
+            return
+
+    def _continue_as_new(self) -> None:
+        if self._request is None or self._opened is None or self._lane is None:
+            return
+        name = self._name()
+        carried = Carried(
+            opened=self._opened,
+            lane=self._lane,
+            report=self._report,
+            audience_done=self._audience_done,
+            is_paused=self._is_paused,
+            reason=self._reason,
+            ending=self._ending,
+            retries=self._retries,
+        )
+        plain: dict[str, JsonValue] = carried.model_dump(mode="json")
+        workflow.continue_as_new(
+            BroadcastRequest(workspace_id=name.workspace_id, broadcast_id=name.broadcast_id, carried=plain)
+        )
+
+    def _go_on(self, carried: Carried) -> None:
+        self._opened, self._lane, self._report = carried.opened, carried.lane, carried.report
+        self._audience_done, self._is_paused = carried.audience_done, carried.is_paused
+        self._reason, self._ending, self._retries = carried.reason, carried.ending, carried.retries
