@@ -93,6 +93,7 @@ async def development_stack(
         "CONNECTOR_MASTER_KEY_FILE": str(key_file),
         "CONNECTOR_ADMIN_TOKEN": token_urlsafe(24),
         "CONNECTOR_PUBLIC_URL": addresses.endpoint,
+        "CONNECTOR_ASSETS_STORE": str(folder / "assets"),
         "CONNECTOR_ITERABLE_US_URL": f"{addresses.sandbox}/us",
         "CONNECTOR_ITERABLE_EU_URL": f"{addresses.sandbox}/eu",
         "CONNECTOR_AUDIENCE_ROOTS": str(Path.cwd()),

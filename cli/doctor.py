@@ -1,5 +1,7 @@
 """`connector doctor`: what is wrong here, and what to do about it."""
 
+import base64
+import hashlib
 from dataclasses import dataclass
 
 import httpx
@@ -12,6 +14,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from contracts.connector import ConnectorState, DataCenter
+from images.assets import AssetStore, AssetsUnavailable
+from images.rewriting import Asset
 from iterable.client import BaseUrls, IterableClient
 from iterable.errors import IterableError
 from runtime.settings import Settings
@@ -19,6 +23,9 @@ from runtime.temporal import connect, missing_search_attributes
 from store.connectors import ConnectorRow
 from store.keyring import KeyringError
 from store.store import Store
+
+_PIXEL_DATA = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+_PIXEL = Asset(f"{hashlib.sha256(_PIXEL_DATA).hexdigest()}.gif", "image/gif", _PIXEL_DATA)
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ async def examine(settings: Settings) -> list[Finding]:
     store = await _store(settings, findings)
     await _temporal(settings, findings)
     findings.append(await _endpoint(settings))
+    findings.append(await examine_assets(settings))
     if store is None:
         return findings
     try:
@@ -123,6 +131,33 @@ async def _endpoint(settings: Settings) -> Finding:
     except httpx.HTTPError:
         return Finding("endpoint", ok=False, found=f"{url} does not answer", advice="start it: python -m endpoint")
     return Finding("endpoint", ok=answer.status_code == 200, found=f"{url} answers {answer.status_code}")
+
+
+async def examine_assets(settings: Settings) -> Finding:
+    """Stores an image of one pixel as a worker would, and loads it as a recipient would."""
+    prefix = settings.assets_prefix
+    if prefix is None:
+        advice = "set CONNECTOR_PUBLIC_URL or CONNECTOR_ASSETS_URL; until then templates with images are refused"
+        return Finding("images", ok=False, found="no public address", advice=advice)
+    try:
+        await AssetStore(settings.assets_store).put(_PIXEL)
+    except AssetsUnavailable as error:
+        return Finding("images", ok=False, found=str(error), advice="check CONNECTOR_ASSETS_STORE and its credentials")
+    url = f"{prefix}/{_PIXEL.name}"
+    try:
+        async with httpx.AsyncClient(timeout=5) as client:
+            answer = await client.get(url)
+    except httpx.HTTPError:
+        return Finding(
+            "images", ok=False, found=f"{url} does not answer", advice="check the address, start the endpoint"
+        )
+    if answer.status_code == 200 and answer.content == _PIXEL.data:
+        return Finding("images", ok=True, found=f"stored, and served under {prefix}")
+    advice = (
+        "what is stored here is not what is served there: workers and endpoints (or the CDN) must share one folder, or "
+        "one bucket (CONNECTOR_ASSETS_STORE)"
+    )
+    return Finding("images", ok=False, found=f"{url} answers {answer.status_code}", advice=advice)
 
 
 async def _connector(settings: Settings, store: Store, row: ConnectorRow) -> list[Finding]:
