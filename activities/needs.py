@@ -12,8 +12,11 @@ from typing import Any, Final, cast
 from iterable.handlebars.names import CONDITIONS, HELPERS, PROVIDED
 from iterable.handlebars.nodes import Block, Call, Expression, Literal, Name, Node, Partial, Tag
 
-_MOST_ITEMS = 20
+_MOST_ITEMS = 3
 """Of a list; the others are taken to be like them."""
+_MOST_TAGS = 5_000
+"""Looked at for one message, items of lists counted each: some 30 ms. What a longer message lacks at its end goes
+without a warning."""
 _MOST_NAMES = 20
 
 
@@ -56,11 +59,13 @@ class _Walk:
     def __init__(self) -> None:
         self.missing: dict[str, None] = {}
         self._assigned: set[str] = set()
+        self._looked_at = 0
 
     def all(self, nodes: Sequence[Node], scope: _Scope) -> None:
-        if len(self.missing) > _MOST_NAMES:
-            return
         for node in nodes:
+            if len(self.missing) > _MOST_NAMES or self._looked_at > _MOST_TAGS:
+                return
+            self._looked_at += 1
             match node:
                 case Tag(call=call):
                     self._assign(call)

@@ -1,5 +1,6 @@
 """What is looked at before Iterable is touched."""
 
+import time
 from typing import Any
 
 import pytest
@@ -180,6 +181,15 @@ def test_many_missing_names_are_told_shortly() -> None:
     html = "".join(f"{{{{{'name' * 20}{i}}}}}" for i in range(100))
     (warning,) = check_data(template(html=html), {"first_name": "x"}, {})
     assert len(warning.message) <= 1000
+
+
+def test_a_message_of_a_million_tags_is_looked_at_in_part() -> None:
+    content = template(html="{{#each rows}}{{#each cells}}{{a}}{{b}}{{/each}}{{/each}}" * 500)
+    data = {"first_name": "x", "rows": [{"cells": [{"a": 1}] * 100}] * 100}
+    began = time.process_time()
+    warning, _ = check_data(content, data, {})
+    assert "rows[].cells[].b" in warning.message
+    assert time.process_time() - began < 2
 
 
 def test_data_that_is_too_long_to_come_back() -> None:
