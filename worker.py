@@ -21,11 +21,13 @@ from activities.opening import Reading
 from activities.outcome import OutcomeActivities
 from activities.preview import PreviewActivities
 from activities.push import PushActivities
+from activities.retiring import RetiringActivities
 from activities.send import SendActivities
 from activities.shadow import ShadowActivities
 from activities.shadow_care import ShadowCareActivities
 from activities.suppression_sync import SuppressionSyncActivities
 from activities.target import TargetActivities
+from activities.trial import TrialActivities
 from contracts.connector import DataCenter
 from iterable.client import BaseUrls, IterableClient, Timeouts
 from runtime.assets import image_host
@@ -35,6 +37,7 @@ from runtime.process import run, stop_signal
 from runtime.settings import Settings
 from runtime.temporal import add_search_attributes, connect, missing_search_attributes
 from store.store import Store
+from workflows.arguments import FittingArguments
 from workflows.backfill import BackfillWorkflow
 from workflows.broadcast import BroadcastWorkflow
 from workflows.inbox import EventInboxWorkflow
@@ -66,7 +69,9 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     inbox = InboxActivities(store, client, Catalogs(store, connectors), settings.task_queue)
     backfill = BackfillActivities(store, connectors, client, settings.task_queue, settings.inbox_shards)
     push = PushActivities(store, allow_private=settings.push_allow_private)
-    install = InstallActivities(store, client_factory(settings))
+    install = InstallActivities(store, client_factory(settings), settings.public_url)
+    retiring = RetiringActivities(store)
+    trials = TrialActivities(store, connectors, client, settings.task_queue)
     syncs = SuppressionSyncActivities(store, connectors)
     broadcasts = BroadcastActivities(
         store,
@@ -119,17 +124,31 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 push.push_batch,
                 push.give_up_batch,
                 install.check_connector,
+                install.withdraw_offer,
                 install.adopt_connector,
-                install.retire_connector,
                 broadcasts.open_broadcast,
                 broadcasts.steer_broadcast,
                 broadcasts.show_broadcast,
                 broadcasts.retry_failed,
                 broadcasts.close_broadcast,
+                install.recall_connector,
+                install.look_after_connector,
+                install.set_up_webhook,
+                install.rotate_webhook_token,
+                install.pause_connector,
+                install.resume_connector,
+                retiring.retire_connector,
+                retiring.await_sends,
+                retiring.mark_shadows,
+                retiring.forget_connector,
+                trials.prepare_trial,
+                trials.preview_trial,
+                trials.send_trial,
+                trials.await_report,
                 syncs.push_suppressions,
                 syncs.withdraw_suppressions,
             ],
-            interceptors=[HeartbeatInterceptor()],
+            interceptors=[HeartbeatInterceptor(), FittingArguments()],
             max_concurrent_activities=MOST_ACTIVITIES,
             graceful_shutdown_timeout=SHUTDOWN_GRACE,
         ),

@@ -66,11 +66,12 @@ class BroadcastActivities:
         """Keeps a broadcast in the store, recipients that stood in the request sealed; or finds the one that is there.
 
         Safe to repeat: the row knows the run that made it. A broadcast whose run is gone is taken over and goes on
-        where it stood. Fails with `connector_not_installed`, and `request_invalid` where the audience cannot be read.
+        where it stood. Fails with `connector_not_installed`, `connector_disabled`, and `request_invalid` where the
+        audience cannot be read.
         """
         request = wanted.request
         with failures(), structlog.contextvars.bound_contextvars(broadcast=request.broadcast_id):
-            await self._connectors.get(request.workspace_id)
+            await self._connectors.get_to_begin(request.workspace_id)
             if request.audience is not None:
                 rows = request.audience.recipients
                 content = None if rows is None else inline(rows)

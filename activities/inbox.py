@@ -1,6 +1,7 @@
 """Draining the inbox: events as they came become timelines, standings, suppressions, and news for the open runs."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from activities.suppressing import reports_of
 from contracts.channel import Catalog
 from contracts.event import Event, EventKind
 from contracts.inbox import DrainResult, InboxShard
-from contracts.names import EVENTS_SIGNAL, send_workflow_id
+from contracts.names import EVENTS_SIGNAL, LOOK_SIGNAL, connector_workflow_id, send_workflow_id
 from iterable.webhook_event import UnreadableEvent, WebhookEvent, occurrence_of, parse
 from store.events import Recorded
 from store.forgetting import BODY
@@ -68,6 +69,8 @@ class _Tally:
     drained: int = 0
     joined: int = 0
     set_aside: int = 0
+    came: bool = False
+    """Whether one of them came by webhook, and was not read from Iterable's records."""
 
 
 class InboxActivities:
@@ -100,6 +103,8 @@ class InboxActivities:
                 if not more:
                     await self._look_again(shard.workspace_id)
                 await self._tell_runs(shard.workspace_id)
+            if tally.came:
+                await self._note_webhook(shard.workspace_id)
             await self._tell_push(shard.workspace_id)
             return DrainResult(
                 drained=tally.drained,
@@ -134,6 +139,7 @@ class InboxActivities:
         tally.drained += len(readable)
         tally.joined += joined
         tally.set_aside += len(problems)
+        tally.came |= any(not one.event.read_from for one in readable)
 
     def _sort(self, waiting: list[Waiting]) -> tuple[list[_Readable], list[tuple[Waiting, str]]]:
         """Events that can be read, and what is wrong with each of the others."""
@@ -177,8 +183,6 @@ class InboxActivities:
             await self._set_aside(tx, workspace_id, one, problem)
         joined = await self._keep(tx, workspace_id, readable, catalog)
         await tx.inbox.remove([one.waiting.id for one in readable])
-        if any(not one.event.read_from for one in readable):
-            await tx.connectors.first_webhook_came(workspace_id)
         return joined
 
     async def _keep(self, tx: Transaction, workspace_id: str, readable: list[_Readable], catalog: Catalog) -> int:
@@ -256,6 +260,14 @@ class InboxActivities:
             timedelta(seconds=settings.confirm_within_seconds + settings.settle_for_seconds) if settings else _SLACK
         )
         return datetime.now(UTC) - window - _SLACK
+
+    async def _note_webhook(self, workspace_id: str) -> None:
+        """The first webhook that was awaited makes the connector active; its run is told, or sees at its next look."""
+        async with self._store.begin() as tx:
+            awaited = await tx.connectors.webhook_came(workspace_id)
+        if awaited:
+            with contextlib.suppress(RPCError):
+                await self._temporal.get_workflow_handle(connector_workflow_id(workspace_id)).signal(LOOK_SIGNAL)
 
     async def _tell_push(self, workspace_id: str) -> None:
         """Wakes the push where the feed is ahead of it: also after a wake-up that got lost with its worker."""

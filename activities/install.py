@@ -1,126 +1,247 @@
-"""Activities of an installation: checks that tell the truth, and putting settings into force."""
+"""Activities of an installation: checks that tell the truth, putting settings into force, and looking after them."""
 
+import asyncio
+
+import structlog
 from pydantic import SecretStr
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
-from activities.catalogs import read_catalog
-from activities.connectors import ClientFactory
+from activities.connectors import FRESH_SECONDS, ClientFactory
+from activities.examination import examine
 from activities.failures import failures, provider_failure
-from contracts.channel import EMAIL, Catalog, Channel
-from contracts.connector import CheckRequest, ConnectorSettings, ConnectorState, DataCenter
+from activities.health import REFUSED_WITHIN, REPORTS, UNREACHABLE, in_force, signs, standing
+from activities.hooks import WEBHOOK, set_up
+from contracts.connector import ConnectorSettings, ConnectorState, ConnectorStatus
 from contracts.errors import ConnectorError, ErrorCode
-from contracts.template import Stream
-from iterable.client import IterableClient
-from iterable.errors import IterableError, KeyRefused
+from contracts.finding import Finding, attention, fine, refusal
+from contracts.install import CheckReport, CheckRequest, RotatedToken, TokenRotation
+from contracts.names import webhook_url
+from iterable.errors import IterableError
+from store.connectors import ConnectorRow
 from store.store import Store
+from store.store import utc_now as now
+from store.webhooks import token_hash
 
-_STREAMS: tuple[Stream, ...] = ("transactional", "marketing")
-_OTHER: dict[DataCenter, DataCenter] = {"us": "eu", "eu": "us"}
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_TRIES = 3
+"""Attempts before a look reports that Iterable could not be asked. The next look asks again."""
+PAUSED = "Paused by an admin: new sends are refused with connector_disabled. `connector resume` takes them up again."
 
 
 class InstallActivities:
-    """What `InstallWorkflow` does to the world."""
+    """What `InstallWorkflow` does to the world while a connector is in force."""
 
-    def __init__(self, store: Store, make_client: ClientFactory) -> None:
+    def __init__(self, store: Store, make_client: ClientFactory, public_url: str | None) -> None:
         self._store = store
         self._make_client = make_client
+        self._public_url = public_url
 
     @activity.defn
-    async def check_connector(self, request: CheckRequest) -> None:
-        """Whether the key on offer may do what the connector needs, and the message types and the all-list fit. Of
-        Iterable it only reads; the channels and message types it found are kept.
+    async def check_connector(self, request: CheckRequest) -> CheckReport:
+        """Whether settings fit together, and the project and the key on offer fit them. The channels and message types
+        that were found are kept.
 
-        `GET /api/webhooks` is outside of what read-only keys may do, so it proves a full server-side key.
-        Fails with `api_key_invalid`, `api_key_insufficient`, `message_type_missing`, `message_type_mismatch`, and with
-        `request_invalid` for an all-list that Iterable does not have.
+        Safe to repeat. Fails with `api_key_invalid`, `api_key_insufficient`, `message_type_missing`,
+        `message_type_mismatch`, `request_invalid`; then the key on offer is dropped and all that was in force stays.
         """
         with failures():
             async with self._store.read() as tx:
-                key = await tx.connectors.offered_key(request.workspace_id)
-            if key is None:
-                raise ConnectorError(ErrorCode.API_KEY_INVALID, "No API key was given for this workspace")
-            client = self._make_client(request.settings.data_center, key)
+                row = await tx.connectors.get(request.workspace_id)
+                offered = await tx.connectors.offered_key(request.workspace_id)
+            settings = request.settings or (row.status().settings if row else None)
+            if offered is None or settings is None:
+                raise ConnectorError(ErrorCode.API_KEY_INVALID, "No API key lies ready for this workspace", _HOW)
             try:
-                await client.webhooks.all()
-                catalog = await read_catalog(client)
-                _check_message_types(catalog, request.settings)
-                await _check_all_list(client, request.settings)
-            except KeyRefused as error:
-                raise await self._refused(
-                    request, await self._key_problem(error, request.settings.data_center, key)
-                ) from None
+                _check_together(settings)
+                findings = await self._examine(request.workspace_id, settings, offered.api_key)
+                refused = refusal(findings)
+                if refused is not None:
+                    raise refused
             except ConnectorError as error:
-                raise await self._refused(request, error) from None
+                async with self._store.begin() as tx:
+                    await tx.connectors.withdraw_offer(request.workspace_id, offered.offer, f"{error.code}: {error}")
+                raise
             except IterableError as error:
                 raise provider_failure(error) from None
-            finally:
-                await client.aclose()
+        return CheckReport(workspace_id=request.workspace_id, settings=settings, findings=findings, offer=offered.offer)
+
+    @activity.defn
+    async def withdraw_offer(self, workspace_id: str) -> None:
+        """A key that could not be checked, because Iterable was away, is not kept for later. Safe to repeat."""
+        async with self._store.begin() as tx:
+            await tx.connectors.withdraw_offer(workspace_id, None, "Iterable could not be asked: install again")
+
+    @activity.defn
+    async def adopt_connector(self, report: CheckReport) -> ConnectorStatus:
+        """Puts checked settings, and the key that was checked with them, into force. A paused connector stays paused.
+        Safe to repeat."""
+        with failures():
             async with self._store.begin() as tx:
-                await tx.connectors.keep_catalog(request.workspace_id, catalog)
+                row = await tx.connectors.get(report.workspace_id)
+                if row is None:
+                    raise ConnectorError(ErrorCode.CONNECTOR_NOT_INSTALLED, "This workspace has no connector")
+                paused = row.state is ConnectorState.PAUSED
+                state, reason = (row.state, row.reason) if paused else in_force(row, report.findings)
+                done = await tx.connectors.adopt(
+                    report.workspace_id,
+                    report.settings,
+                    state,
+                    offer=report.offer,
+                    reason=reason,
+                    findings=report.findings,
+                )
+                if not done:
+                    raise ConnectorError(
+                        ErrorCode.REQUEST_INVALID, "Another API key was offered meanwhile", "Install again."
+                    )
+        if row.state is ConnectorState.UNINSTALLED:  # workers have it in mind as uninstalled for a moment
+            await asyncio.sleep(FRESH_SECONDS)
+        return await self._status(report.workspace_id)
 
-    async def _refused(self, request: CheckRequest, error: ConnectorError) -> ConnectorError:
-        """Leaves the reason where `connector status` finds it, unless an older connector is in force."""
-        async with self._store.begin() as tx:
-            await tx.connectors.note_refusal(request.workspace_id, f"{error.code}: {error}")
-        return error
+    @activity.defn
+    async def set_up_webhook(self, workspace_id: str) -> Finding:
+        """Sets what Iterable's API allows of the webhook, and says what it does not. Safe to repeat."""
+        row = await self._row(workspace_id)
+        finding = await self._set_up(row, correct=True)
+        return finding or attention(WEBHOOK, "There is no API key", _HOW)
 
-    async def _key_problem(self, error: KeyRefused, data_center: DataCenter, key: SecretStr) -> ConnectorError:
-        """A dead key, a key of the wrong kind, and a key of the other data center all get the same 401."""
-        if error.key_type not in {None, "server"}:
-            return ConnectorError(ErrorCode.API_KEY_INSUFFICIENT, f"The API key is a {error.key_type} key")
-        other = self._make_client(_OTHER[data_center], key)
+    @activity.defn
+    async def look_after_connector(self, workspace_id: str) -> ConnectorStatus:
+        """Looks at every point, and at what should have been reported and was not; records what state that makes.
+
+        A webhook that has appeared in Iterable gets its token's header, if it still waits for one; otherwise it is left
+        alone, however it is set: somebody may have switched it off on purpose. Safe to repeat.
+        """
+        row = await self._row(workspace_id)
+        if row.api_key is None or row.state in {ConnectorState.UNINSTALLED, ConnectorState.VALIDATING}:
+            return row.status()
         try:
-            await other.channels.all()
-        except IterableError:
-            return ConnectorError(ErrorCode.API_KEY_INVALID, f"Iterable's {data_center} data center refused the key")
+            await self._set_up(row, correct=False)
+            findings = await self._examine(workspace_id, row.settings, row.api_key)
+        except (IterableError, ApplicationError) as error:
+            if activity.info().attempt < _TRIES:
+                raise provider_failure(error) if isinstance(error, IterableError) else error from None
+            known = [one for one in row.findings if not one.point.startswith((REPORTS, UNREACHABLE.point))]
+            findings = [*known, UNREACHABLE]
+        async with self._store.begin() as tx:
+            await tx.webhooks.forget_refused(workspace_id, now() - REFUSED_WITHIN)
+            findings += await signs(tx, workspace_id, row.settings)
+            current = await tx.connectors.get(workspace_id)
+            state, reason = standing(current or row, findings)
+            await tx.connectors.note_look(workspace_id, state, reason, findings)
+        if state is not row.state:
+            log.info("connector.state", workspace=workspace_id, before=row.state, now=state)
+        return await self._status(workspace_id)
+
+    @activity.defn
+    async def rotate_webhook_token(self, rotation: TokenRotation) -> RotatedToken:
+        """Tells Iterable's webhook of the new token and lets the others end after the time that is set for it.
+
+        Safe to repeat. Where Iterable cannot be told, the admin has until then to set the header by hand; the connector
+        tries again at every look.
+        """
+        with failures():
+            row = await self._row(rotation.workspace_id)
+            async with self._store.begin() as tx:
+                if rotation.token_hash not in await tx.webhooks.token_hashes(rotation.workspace_id):
+                    raise ConnectorError(ErrorCode.REQUEST_INVALID, "This webhook token is none of the workspace's")
+                until = await tx.webhooks.end_others(
+                    rotation.workspace_id, rotation.token_hash, row.settings.webhook_token_overlap_seconds
+                )
+            try:
+                finding = await self._set_up(row, correct=False)
+            except ApplicationError:
+                if activity.info().attempt < _TRIES:
+                    raise
+                finding = attention(WEBHOOK, "Iterable could not be told of the new token", _BY_HAND)
+        return RotatedToken(old_valid_until=until, webhook=finding or attention(WEBHOOK, "There is no API key", _HOW))
+
+    @activity.defn
+    async def pause_connector(self, workspace_id: str) -> ConnectorStatus:
+        """Refuses new sends. When it returns, every worker knows. Safe to repeat."""
+        row = await self._row(workspace_id)
+        with failures():
+            if row.state in {ConnectorState.UNINSTALLED, ConnectorState.VALIDATING}:
+                raise ConnectorError(ErrorCode.CONNECTOR_NOT_INSTALLED, "There is no connector in force to pause")
+        async with self._store.begin() as tx:
+            await tx.connectors.set_state(workspace_id, ConnectorState.PAUSED, PAUSED)
+        await asyncio.sleep(FRESH_SECONDS)
+        return await self._status(workspace_id)
+
+    @activity.defn
+    async def resume_connector(self, workspace_id: str) -> ConnectorStatus:
+        """Takes new sends again. When it returns, every worker knows. Safe to repeat; a connector that is not paused
+        stays as it is."""
+        row = await self._row(workspace_id)
+        if row.state is ConnectorState.PAUSED:
+            async with self._store.begin() as tx:
+                state, reason = in_force(row, row.findings)
+                await tx.connectors.set_state(workspace_id, state, reason)
+        await asyncio.sleep(FRESH_SECONDS)
+        return await self._status(workspace_id)
+
+    @activity.defn
+    async def recall_connector(self, workspace_id: str) -> ConnectorStatus | None:
+        """What the store knows, for a run whose predecessor was lost."""
+        async with self._store.read() as tx:
+            row = await tx.connectors.get(workspace_id)
+        return None if row is None else row.status()
+
+    async def _examine(self, workspace_id: str, settings: ConnectorSettings, key: SecretStr) -> list[Finding]:
+        url = webhook_url(self._public_url, workspace_id)
+        found = await examine(self._make_client, settings, key, url, workspace_id)
+        if found.catalog is not None:
+            async with self._store.begin() as tx:
+                await tx.connectors.keep_catalog(workspace_id, found.catalog)
+        return found.findings
+
+    async def _set_up(self, row: ConnectorRow, *, correct: bool) -> Finding | None:
+        """None without a key. Without `correct` nothing is asked of Iterable unless a token waits to be set."""
+        async with self._store.read() as tx:
+            token = await tx.webhooks.handed_over(row.workspace_id)
+            by_hand = token is not None and await tx.webhooks.comes_with(
+                row.workspace_id, token_hash(token.get_secret_value())
+            )
+        if not correct and (token is None or by_hand):
+            await self._taken_over(row.workspace_id)
+            return fine(WEBHOOK, "The webhook sends the connector's token")
+        if row.api_key is None:
+            return None
+        client = self._make_client(row.settings.data_center, row.api_key)
+        try:
+            url = webhook_url(self._public_url, row.workspace_id)
+            finding = await set_up(client, url, row.workspace_id, None if by_hand else token, correct=correct)
+        except IterableError as error:
+            raise provider_failure(error) from None
         finally:
-            await other.aclose()
-        return ConnectorError(
-            ErrorCode.API_KEY_INVALID,
-            f"The API key belongs to the data center {_OTHER[data_center]}, not {data_center}",
-        )
+            await client.aclose()
+        if by_hand or not finding.is_problem:
+            await self._taken_over(row.workspace_id)
+        return finding
 
-    @activity.defn
-    async def adopt_connector(self, request: CheckRequest) -> ConnectorState:
-        """Puts checked settings and the key on offer into force. Safe to repeat."""
+    async def _taken_over(self, workspace_id: str) -> None:
         async with self._store.begin() as tx:
-            row = await tx.connectors.get(request.workspace_id)
-            seen = row is not None and row.state is ConnectorState.ACTIVE
-            state = ConnectorState.ACTIVE if seen else ConnectorState.AWAITING_WEBHOOK
-            await tx.connectors.adopt(request.workspace_id, request.settings, state)
-        return state
+            await tx.webhooks.taken_over(workspace_id)
 
-    @activity.defn
-    async def retire_connector(self, workspace_id: str) -> None:
-        """Stops new sends: they fail with `connector_not_installed`. Safe to repeat."""
-        async with self._store.begin() as tx:
-            await tx.connectors.set_state(workspace_id, ConnectorState.UNINSTALLED)
+    async def _row(self, workspace_id: str) -> ConnectorRow:
+        async with self._store.read() as tx:
+            row = await tx.connectors.get(workspace_id)
+        with failures():
+            if row is None:
+                raise ConnectorError(ErrorCode.CONNECTOR_NOT_INSTALLED, "This workspace has no connector")
+        return row
 
-
-def _check_message_types(catalog: Catalog, settings: ConnectorSettings) -> None:
-    known = {kind.id for kind in catalog.message_types}
-    for stream in _STREAMS:
-        wanted = settings.message_type_id(stream)
-        if wanted is None:
-            continue
-        if wanted not in known:
-            raise ConnectorError(ErrorCode.MESSAGE_TYPE_MISSING, f"Iterable has no message type {wanted} ({stream})")
-        _check_channel(catalog.channel_of(wanted), stream, wanted)
-    if all(settings.message_type_id(stream) is None for stream in _STREAMS):
-        raise ConnectorError(ErrorCode.MESSAGE_TYPE_MISSING, "No message type is set for either stream")
+    async def _status(self, workspace_id: str) -> ConnectorStatus:
+        return (await self._row(workspace_id)).status()
 
 
-def _check_channel(channel: Channel | None, stream: Stream, message_type_id: int) -> None:
-    """Marketing or transactional is a property of the message type's channel; the type itself does not say."""
-    if channel is None or (channel.medium, channel.kind) != (EMAIL, stream.capitalize()):
-        kind = "unknown" if channel is None else f"{channel.kind} {channel.medium}"
-        raise ConnectorError(
-            ErrorCode.MESSAGE_TYPE_MISMATCH,
-            f"Message type {message_type_id} belongs to a channel of the kind {kind}, not {stream} email",
-        )
+_HOW = "Install with a server-side key of the project: `connector install`."
+_BY_HAND = "Set the header by hand, or wait: the connector tries again at its next look."
 
 
-async def _check_all_list(client: IterableClient, settings: ConnectorSettings) -> None:
-    wanted = settings.all_list_id
-    if wanted is not None and wanted not in {one.id for one in await client.lists.all()}:
-        raise ConnectorError(ErrorCode.REQUEST_INVALID, f"Iterable has no list {wanted} (all_list_id)")
+def _check_together(settings: ConnectorSettings) -> None:
+    wrong = settings.contradictions()
+    if wrong:
+        raise ConnectorError(ErrorCode.REQUEST_INVALID, f"The settings do not fit together: {'; '.join(wrong)}")

@@ -37,12 +37,12 @@ class SendActivities:
         """Checks a send, claims its id, and looks up the shadow of its content.
 
         Safe to repeat: the claim knows the run that made it; everything else is kept once, under its own hash.
-        Fails with `connector_not_installed`, `message_type_missing`, `recipient_invalid`, `template_unknown`,
-        `template_invalid`, `template_too_large`, `sender_not_authorised`, `assets_unavailable`.
+        Fails with `connector_not_installed`, `connector_disabled`, `message_type_missing`, `recipient_invalid`,
+        `template_unknown`, `template_invalid`, `template_too_large`, `sender_not_authorised`, `assets_unavailable`.
         """
         send = request.send
         with failures(), structlog.contextvars.bound_contextvars(workspace=send.workspace_id, send=send.send_id):
-            connector = await self._connectors.get(send.workspace_id)
+            connector = await self._connectors.get_to_begin(send.workspace_id)
             message_type_id = connector.settings.message_type_id(send.stream)
             if message_type_id is None:
                 raise ConnectorError(

@@ -25,6 +25,7 @@ _POLL_SECONDS = 1.0
 _POLLS_AFTER_REFUSAL = 5
 _LOCALE_POLLS = 25
 """What was just written may not be found for some 15 s (what Iterable's own client allows for)."""
+_LONGEST_ACTIVATION_PAUSE_SECONDS = 15
 _LISTING_LAG = timedelta(seconds=30)
 """How long a campaign may exist before Iterable's lists show it. Unknown for lists; 30 s is what Iterable's own client
 allows for a campaign to become usable after its creation."""
@@ -146,8 +147,9 @@ class ShadowActivities:
     async def activate_campaign(self, request: ActivationRequest) -> Shadow:
         """Has the campaign Running and records the shadow. Safe to repeat: a running campaign is left alone.
 
-        Fails with `activation_required` where Iterable does not allow activation through the API: somebody presses
-        Activate, and the next send finds the campaign running.
+        Where Iterable does not allow activation through the API it is tried again, as `activation_required`, for as
+        long as the connector's settings say: somebody presses Activate, and the campaign is found running. Then it
+        fails with that code; a later send of this content finds the campaign all the same.
         """
         connector = await self._connector(request.workspace_id)
         await _run_campaign(connector, request.shadow.campaign_id)
@@ -205,11 +207,7 @@ async def _run_campaign(connector: InForce, campaign_id: int) -> None:
             if polls_left > 0:  # somebody may just have pressed Activate
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
-            refused = ConnectorError(
-                ErrorCode.ACTIVATION_REQUIRED,
-                f"Iterable does not allow this project to activate campaign {campaign_id} through the API",
-            )
-            raise failure(refused) from None
+            raise _wait_for_activation(connector, campaign_id) from None
         except NotFound:
             pass  # not visible yet; the activity's timeout bounds the wait
         except Refused as error:
@@ -255,6 +253,22 @@ async def _see_locales(templates: Templates, template_id: int, fingerprint: str,
         "send id.",
     )
     raise failure(refused)
+
+
+def _wait_for_activation(connector: InForce, campaign_id: int) -> ApplicationError:
+    """Somebody has to press Activate: looked at again shortly, until the time that is set for it is over."""
+    info = activity.info()
+    refused = failure(
+        ConnectorError(
+            ErrorCode.ACTIVATION_REQUIRED,
+            f"Iterable does not allow this project to activate campaign {campaign_id} through the API",
+        )
+    )
+    until = info.scheduled_time + timedelta(seconds=connector.settings.activation_wait_seconds)
+    if datetime.now(UTC) >= until:
+        return refused
+    delay = timedelta(seconds=min(2**info.attempt, _LONGEST_ACTIVATION_PAUSE_SECONDS))
+    return ApplicationError(refused.message, type=refused.type, next_retry_delay=delay)
 
 
 def _client_template_id(fingerprint: str) -> str:

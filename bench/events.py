@@ -117,7 +117,7 @@ async def _prepare(url: str, token: str) -> None:
     settings = Settings()
     store = await Store.open(url, settings.keyring())
     async with store.begin() as tx:
-        await tx.connectors.add_webhook_token("bench", token_hash(token))
+        await tx.webhooks.add_token("bench", token_hash(token))
     hashes = [store.hasher.of_email(f"user{n}@example.com") for n in range(_SENDS)]
     await store.close()
     engine = make_engine(url)

@@ -88,7 +88,7 @@ async def _prepare(development: Development, sends: int) -> str:
     token = new_token()
     ids = [f"s{n}" for n in range(sends)]
     async with development.connection.store.begin() as tx:
-        await tx.connectors.add_webhook_token("bench", token_hash(token))
+        await tx.webhooks.add_token("bench", token_hash(token))
         for send_id in ids:
             await tx.sends.claim(Claim("bench", send_id, "r", "marketing", "f" * 64, "r" * 64, "h" * 64))
         await tx.sends.run_ended("bench", ids)

@@ -16,9 +16,9 @@ import httpx
 from pydantic import SecretStr
 
 from cli.connection import Connection
-from cli.install import Installed, install
 from contracts.attributes import SEARCH_ATTRIBUTES
 from contracts.connector import ConnectorSettings
+from endpoint.administration import Administration, Installed
 from endpoint.tokens import HEADER
 from runtime.settings import Settings
 from runtime.temporal import connect
@@ -205,14 +205,8 @@ async def install_against_sandbox(
             }
         )
         connection = development.connection
-        installed = await install(
-            connection.store,
-            connection.temporal,
-            connection.settings.task_queue,
-            workspace_id,
-            wanted,
-            SecretStr(project["keys"]["server"]),
-        )
+        admin = Administration(connection.store, connection.temporal, connection.settings.task_queue)
+        installed = await admin.install(workspace_id, wanted, SecretStr(project["keys"]["server"]))
         webhook = await sandbox.post(
             f"{base}/projects/{project['project_id']}/webhooks",
             json={

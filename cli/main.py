@@ -7,41 +7,31 @@ does not answer; 4 not found.
 import asyncio
 import base64
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from rich.markup import escape
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
 
 from activities.forgetting import forget
 from cli import events, schemas, shadows
+from cli import install as installing
 from cli.broadcasts import broadcasts
 from cli.connection import connected, open_store
 from cli.demo import DemoBroken, demo, demo_logs
 from cli.development import StackInUse, development_stack, install_against_sandbox
 from cli.doctor import examine
-from cli.install import InstallRefused, install
 from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, out, say, skip_advice, stop, table
 from cli.preview import preview
 from cli.sending import send_accepted
 from cli.suppressions import suppressions
-from contracts.connector import (
-    ConnectorSettings,
-    ConnectorState,
-    ConnectorStatus,
-    DataCenter,
-    ProfilePolicy,
-    ProjectType,
-)
-from contracts.names import connector_workflow_id, send_workflow_id
+from contracts.connector import ConnectorState
+from contracts.names import send_workflow_id
 from contracts.received import refusal_of
 from contracts.send import SendRequest, SendResult
-from endpoint.tokens import HEADER
 from runtime.logging import configure_logging
 from runtime.payload_keys import payload_keys
 from runtime.process import run
@@ -62,6 +52,7 @@ app.add_typer(suppressions, name="suppressions")
 app.add_typer(events.app, name="events")
 app.add_typer(shadows.app, name="shadows")
 app.add_typer(broadcasts, name="broadcast")
+app.add_typer(installing.app)
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -136,88 +127,6 @@ def sandbox(host: str = "127.0.0.1", port: int = 8800) -> None:
     serve(host, port)
 
 
-@app.command(name="install")
-def install_command(
-    workspace: Workspace,
-    data_center: Annotated[DataCenter, typer.Option(help="Where the Iterable project is hosted.")],
-    project_type: Annotated[ProjectType, typer.Option(help="How the project identifies people.")] = "hybrid",
-    transactional_message_type: Annotated[int | None, typer.Option(help="Message type id for the stream.")] = None,
-    marketing_message_type: Annotated[int | None, typer.Option(help="Message type id for the stream.")] = None,
-    profile_policy: Annotated[ProfilePolicy, typer.Option(help="May a send write a thin profile?")] = "never",
-    profile_field: Annotated[list[str] | None, typer.Option(help="A field a thin profile may carry.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as NAME=VALUE.")] = None,
-    *,
-    new_webhook_token: Annotated[bool, typer.Option(help="Make another webhook token.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Install a connector, or change its settings. The API key is read from standard input, or asked for."""
-    named = {
-        "data_center": data_center,
-        "project_type": project_type,
-        "transactional_message_type_id": transactional_message_type,
-        "marketing_message_type_id": marketing_message_type,
-        "profile_policy": profile_policy,
-        "profile_fields": profile_field or [],
-    }
-    try:
-        wanted = ConnectorSettings.model_validate(named | dict(_pair(text) for text in set_ or []))
-    except ValidationError as error:
-        stop(USAGE, str(refusal_of(error)))
-    given: str = typer.prompt("Iterable API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
-    key = SecretStr(given.strip())
-    if not key.get_secret_value():
-        stop(USAGE, "no API key on standard input")
-
-    async def do() -> None:
-        async with connected() as c:
-            try:
-                done = await install(
-                    c.store,
-                    c.temporal,
-                    c.settings.task_queue,
-                    workspace,
-                    wanted,
-                    key,
-                    new_webhook_token=new_webhook_token,
-                )
-            except InstallRefused as error:
-                stop(FAILED, f"{error.code}: {error}")
-        url = f"{(c.settings.public_url or 'https://YOUR-ENDPOINT').rstrip('/')}/webhooks/iterable/{workspace}"
-        if as_json:
-            give(
-                {"status": done.status.model_dump(mode="json"), "webhook_url": url, "webhook_token": done.webhook_token}
-            )
-            return
-        say(f"installed: {done.status.state}")
-        if done.webhook_token:
-            say("\nIn Iterable, Integrations → System webhooks, create a webhook:")
-            say(f"  URL     {url}\n  header  {HEADER}: {done.webhook_token}   (shown this once)")
-            say("  tick Enabled, Triggered sends, and for email: Send, Send skip, Open, Click, Bounce, Complaint,")
-            say("  Subscribe, Unsubscribe, Hosted unsubscribe click")
-
-    run(do())
-
-
-@app.command()
-def uninstall(workspace: Workspace) -> None:
-    """Stop new sends of a workspace. Sends under way end as they will."""
-
-    async def do() -> None:
-        async with connected() as c:
-            handle = c.temporal.get_workflow_handle(connector_workflow_id(workspace))
-            try:
-                status: ConnectorStatus = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                    "uninstall", result_type=ConnectorStatus
-                )
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
-                raise
-        say(f"{status.state}")
-
-    run(do())
-
-
 @app.command()
 def send(
     file: Annotated[typer.FileText, typer.Argument(help="A SendRequest as JSON; - for standard input.")],
@@ -287,15 +196,8 @@ def status(
                     unmatched = await tx.events.count_unmatched(workspace)
                     if row is None:
                         stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
-                    found = ConnectorStatus(
-                        workspace_id=workspace,
-                        state=row.state,
-                        reason=row.reason,
-                        settings=row.settings,
-                        changed_at=row.changed_at,
-                    )
                     if as_json:
-                        give(found)
+                        give(row.status())
                         return
                     in_force = row.state is not ConnectorState.VALIDATING
                     rows = [(name, str(value)) for name, value in row.settings.model_dump().items()] if in_force else []
@@ -432,13 +334,6 @@ def contracts(*, check: Annotated[bool, typer.Option("--check", help="Only repor
     stale = schemas.drift()
     if stale:
         stop(FAILED, f"not what the contracts say: {', '.join(stale)}. Run `connector contracts`")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        stop(USAGE, f"--set takes NAME=VALUE, not {text!r}")
-    return name, value
 
 
 def _show_result(send_id: str, result: SendResult, *, as_json: bool) -> None:

@@ -7,8 +7,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
 from contracts.broadcast import AudienceRow, BroadcastProgress, BroadcastRequest, RateChange, RecipientPage
-from contracts.connector import ConnectorSettings, ConnectorStatus, InstallRequest
+from contracts.connector import ConnectorSettings, ConnectorStatus
 from contracts.event import TimelinePage
+from contracts.install import InstallRequest, RotatedToken, TestReport, TestRequest, TokenRequest, UninstallRequest
 from contracts.preview import Preview
 from contracts.push import PushedEvents
 from contracts.send import CancelAnswer, SendRequest, SendResult
@@ -25,6 +26,9 @@ _GIVEN: tuple[type[BaseModel], ...] = (
     RateChange,
     InstallRequest,
     ConnectorSettings,
+    TokenRequest,
+    TestRequest,
+    UninstallRequest,
     SyncRequest,
 )
 _TAKEN: tuple[type[BaseModel], ...] = (
@@ -33,6 +37,8 @@ _TAKEN: tuple[type[BaseModel], ...] = (
     TimelinePage,
     PushedEvents,
     ConnectorStatus,
+    RotatedToken,
+    TestReport,
     SuppressionPage,
     SyncProgress,
     ShadowPage,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from contracts.finding import Finding
 from contracts.model import Contract, WorkspaceId
 from contracts.template import EmailAddress, Sender, Stream
 
@@ -161,29 +162,15 @@ class ConnectorState(StrEnum):
     UNINSTALLED = "uninstalled"
 
 
-class InstallRequest(Contract):
-    """The argument of `InstallWorkflow`. The API key is not in it: that lies sealed in the store beforehand.
-
-    With `settings` the run checks them and puts them into force at once; without, it waits for the update `configure`.
-    """
-
-    workspace_id: WorkspaceId
-    settings: ConnectorSettings | None = None
-
-
-class CheckRequest(Contract):
-    """`check_connector` and `adopt_connector`: settings that are not in force yet."""
-
-    workspace_id: WorkspaceId
-    settings: ConnectorSettings
-
-
 class ConnectorStatus(Contract):
     """The query `status` of `InstallWorkflow`, and the answer of `GET /v1/workspaces/{ws}/connector`. `settings` are
-    those in force; `reason` says why the last check failed, or what is awaited."""
+    those in force; `reason` says what is wrong or awaited, in one text; `findings` are the points of the last look."""
 
     workspace_id: WorkspaceId
     state: ConnectorState
     reason: str | None = None
     settings: ConnectorSettings | None = None
     changed_at: datetime | None = None
+    findings: list[Finding] = []
+    checked_at: datetime | None = None
+    last_webhook_at: datetime | None = None

@@ -13,6 +13,20 @@ SHADOW_CARE_WORKFLOW = "ShadowCareWorkflow"
 EVENTS_SIGNAL = "events"
 WAKE_SIGNAL = "wake"
 RETRY_SIGNAL = "retry"
+LOOK_SIGNAL = "look"
+
+WEBHOOK_TOKEN_HEADER = "X-GenieOS-Webhook-Token"  # noqa: S105 - the name of a header
+"""The header that Iterable's webhook sends along; Iterable signs nothing."""
+
+
+def webhook_path(workspace_id: str) -> str:
+    """Where the endpoint takes a workspace's webhooks."""
+    return f"/webhooks/iterable/{workspace_id}"
+
+
+def webhook_url(public_url: str | None, workspace_id: str) -> str | None:
+    """Where Iterable posts them; None where nobody said under which address the endpoint is reached."""
+    return None if public_url is None else public_url.rstrip("/") + webhook_path(workspace_id)
 
 
 def connector_workflow_id(workspace_id: str) -> str:

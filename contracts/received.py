@@ -6,6 +6,7 @@ request ends as a failure with a code and the names of the fields that are wrong
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast, get_args
 
 from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
@@ -27,7 +28,11 @@ _A_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 def refusal_of(error: ValidationError) -> ConnectorError:
     """What GenieOS is told about input that does not fit: names and rules, never values."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return refusal_from(error.errors(include_url=False, include_context=False, include_input=False))
+
+
+def refusal_from(problems: Sequence[Mapping[str, Any]]) -> ConnectorError:
+    """As `refusal_of`, of the problems themselves as pydantic names them."""
     named = [f"{'.'.join(_shown(part) for part in p['loc']) or 'request'}: {p['msg']}" for p in problems[:_MOST_NAMED]]
     if len(problems) > _MOST_NAMED:
         named.append(f"and {len(problems) - _MOST_NAMED} more")

@@ -15,8 +15,15 @@ from runtime.settings import Settings
 from runtime.temporal import connect
 from store.store import Store
 
-SERVER: dict[str, Any] = {"http": "httptools", "log_config": None, "access_log": False, "timeout_graceful_shutdown": 10}
-"""How the endpoint is served. httptools by name, so that a missing one is an error and not a third of the pace."""
+SERVER: dict[str, Any] = {
+    "http": "httptools",
+    "log_config": None,
+    "access_log": False,
+    "timeout_graceful_shutdown": 10,
+    "proxy_headers": False,
+}
+"""How the endpoint is served. httptools by name, so that a missing one is an error and not a third of the pace. Which
+proxies are believed is a setting of ours (`endpoint.origin`); the server would believe any on this machine."""
 
 
 _SWITCH_SECONDS = 0.0005

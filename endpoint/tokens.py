@@ -1,4 +1,4 @@
-"""Who may post webhooks: Iterable signs nothing, so a secret header is all there is."""
+"""Who may post webhooks: Iterable signs nothing, so a secret header is what there is, and where it comes from."""
 
 import asyncio
 import hashlib
@@ -6,9 +6,17 @@ import hmac
 import secrets
 import time
 
-from store.store import Store
+from starlette.types import Scope
 
-HEADER = "X-GenieOS-Webhook-Token"
+from contracts.names import WEBHOOK_TOKEN_HEADER
+from endpoint.origin import Networks, Origin
+from endpoint.refusals import Refusals
+from store.store import Store
+from store.webhooks import token_hash
+
+__all__ = ["HEADER", "WebhookTokens", "new_token", "token_hash"]
+
+HEADER = WEBHOOK_TOKEN_HEADER
 _TOKEN_BYTES = 32
 _FRESH_SECONDS = 2.0
 _MOST_CACHED = 10_000
@@ -21,16 +29,15 @@ def new_token() -> str:
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
-def token_hash(token: str | bytes) -> str:
-    """What is kept. No salt: a random token of this length cannot be guessed."""
-    return hashlib.sha256(token if isinstance(token, bytes) else token.encode()).hexdigest()
-
-
 class WebhookTokens:
     """Checks tokens against the store, with a short memory of those that fitted and of each workspace's tokens."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, refusals: Refusals, origin: Origin) -> None:
         self._store = store
+        self._refusals = refusals
+        self._origin = origin
+        self.limited: dict[str, Networks] = {}
+        """Workspaces whose webhooks may come from some networks only; known once a token of theirs has fitted."""
         self._known: dict[str, tuple[float, list[str]]] = {}
         self._fitted: dict[tuple[str, bytes], float] = {}
         self._asking = asyncio.Lock()
@@ -53,6 +60,21 @@ class WebhookTokens:
         self._fitted[workspace_id, digest] = since + _FRESH_SECONDS
         return True
 
+    def admits(self, workspace_id: str, scope: Scope) -> bool:
+        """Whether a webhook of a limited workspace comes from where it may; counts it where it does not."""
+        peer: tuple[str, int] | None = scope.get("client")
+        address = None if peer is None else self._origin.of(peer[0], scope["headers"])
+        if address is not None and self.limited[workspace_id].holds(address):
+            return True
+        self._refusals.add(workspace_id, "not_allowlisted")
+        return False
+
+    def count_wrong(self, workspace_id: str) -> None:
+        """Counts a token that did not fit, for workspaces that have one: others may be anybody's invention."""
+        known = self._known.get(workspace_id)
+        if known is not None and known[1]:
+            self._refusals.add(workspace_id, "wrong_token")
+
     async def _hashes(self, workspace_id: str, now: float) -> tuple[float, list[str]]:
         known = self._known.get(workspace_id)
         if known is not None and now - known[0] < _FRESH_SECONDS:
@@ -62,7 +84,12 @@ class WebhookTokens:
             if known is not None and now - known[0] < _FRESH_SECONDS:
                 return known
             async with self._store.read() as tx:
-                hashes = await tx.connectors.webhook_token_hashes(workspace_id)
+                access = await tx.webhooks.access(workspace_id)
+            hashes = access.token_hashes
+            if access.ip_allowlist:
+                self.limited[workspace_id] = Networks(access.ip_allowlist)
+            else:
+                self.limited.pop(workspace_id, None)
             if len(self._known) >= _MOST_CACHED:
                 self._known.clear()
             self._known[workspace_id] = found = now, hashes

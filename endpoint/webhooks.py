@@ -35,7 +35,7 @@ class Webhooks:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """204 once everything is kept; 401, 413, 400 for what can never be; 503 where Iterable should try again."""
+        """204 once everything is kept; 401, 403, 413, 400 for what can never be, 503 where a repeat helps."""
         if scope["method"] != "POST":
             await self._refuse(send, 405, "not_allowed", "only POST", (b"allow", b"POST"))
             return
@@ -43,7 +43,11 @@ class Webhooks:
         try:
             token = _token(scope)
             if not self._tokens.fitted(workspace_id, token) and not await self._tokens.fit(workspace_id, token):
+                self._tokens.count_wrong(workspace_id)
                 await self._refuse(send, 401, "refused", "unknown workspace or wrong token")
+                return
+            if workspace_id in self._tokens.limited and not self._tokens.admits(workspace_id, scope):
+                await self._refuse(send, 403, "not_allowlisted", "not from this address")
                 return
             message = await receive()
             body: bytes | None = message.get("body", b"")

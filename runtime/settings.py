@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from contracts.connector import Network
 from runtime.codec import EncryptingCodec
 from runtime.payload_keys import payload_keys
 from store.keyring import Keyring, KeyringError, parse_keys
@@ -76,6 +77,9 @@ class Settings(BaseSettings):
     iterable_eu_url: str = "https://api.eu.iterable.com"
     iterable_read_timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 30.0
     """How long to wait for Iterable's answer. Shorter makes more outcomes unknown, longer keeps slots occupied."""
+    trusted_proxies: Annotated[list[Network], NoDecode] = []
+    """Networks of the proxies in front of the endpoint, separated by commas: what they say of where a request comes
+    from is believed. It matters to connectors with an `ip_allowlist`."""
     webhook_max_bytes: Annotated[int, Field(gt=0)] = 1_048_576
     inbox_shards: Annotated[int, Field(ge=1, le=64)] = 1
     """How many runs drain one workspace's events side by side."""
@@ -111,6 +115,11 @@ class Settings(BaseSettings):
     """Bearer token of the codec that the Temporal UI asks; without one it takes the admin token."""
     codec_open: bool = False
     """For `connector dev`: the codec answers the Temporal UI on this machine without a token."""
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return value.replace(",", " ").split() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _open_only_here(self) -> Self:

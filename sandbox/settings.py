@@ -85,8 +85,13 @@ class ProjectSettings(_Settings):
     retry_after_header: bool = True
     """Unknown: whether Iterable always sends it."""
 
+    key_kind_in_refusals: bool = True
+    """Unknown: whether a 401 always tells the key's kind."""
+
     activation_enabled: bool = True
     """Off until Iterable switches it on for a project: the two activation endpoints answer 403."""
+    activation_looks_at_campaign_first: bool = False
+    """Unknown: whether activating a campaign that does not exist is a 400 where activation is off."""
     reactivation_enabled: bool = True
     """Unknown: whether a Finished campaign can be activated again."""
     subscriptions_api_enabled: bool = True

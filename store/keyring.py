@@ -68,6 +68,16 @@ class Keyring:
     def __repr__(self) -> str:
         return f"Keyring(current={self._current!r}, known={sorted(self._ciphers)})"
 
+    @property
+    def current(self) -> str:
+        """The id of the key that seals."""
+        return self._current
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether a value was sealed with the newest key."""
+        key_id = self._current.encode()
+        return sealed.startswith(bytes([_VERSION, len(key_id)]) + key_id)
+
     def seal(self, value: bytes, place: str) -> bytes:
         """`place` names where the value is kept and must be given again to open it."""
         key_id = self._current.encode()

@@ -78,6 +78,10 @@ connector = Table(
     Column("pending_api_key", LargeBinary),  # offered by an installation that is still being checked
     Column("changed_at", Moment, nullable=False),
     Column("catalog", Text),  # channels and message types of the Iterable project
+    Column("findings", Text),  # of the last look at it
+    Column("checked_at", Moment),
+    Column("last_webhook_at", Moment),
+    Column("pending_webhook_token", LargeBinary),  # until Iterable's webhook sends it; afterwards only its hash is kept
 )
 
 webhook_token = Table(
@@ -87,6 +91,17 @@ webhook_token = Table(
     Column("token_hash", String(64), primary_key=True),
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment),
+)
+
+# Webhooks that were refused, by why: counted so that a wrong header in Iterable shows itself.
+refused_webhook = Table(
+    "refused_webhook",
+    metadata,
+    Column("workspace_id", String(64), primary_key=True),
+    Column("reason", String(32), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("first_at", Moment, nullable=False),
+    Column("last_at", Moment, nullable=False),
 )
 
 template = Table(
@@ -129,6 +144,7 @@ retired = Table(
 
 _OPEN = text("status IS NULL")
 _MEMBER = text("broadcast_id IS NOT NULL")
+_SILENT = text("message_id IS NULL AND accepted_at IS NOT NULL")
 
 # What dry runs rendered, for a week. Sealed: it is what a person would read.
 preview = Table(
@@ -184,6 +200,8 @@ send = Table(
         sqlite_where=_MEMBER,
         postgresql_where=_MEMBER,
     ),
+    # Messages that Iterable took and of which nothing was reported: few, unless something is wrong.
+    Index("ix_send_silent", "workspace_id", "accepted_at", sqlite_where=_SILENT, postgresql_where=_SILENT),
 )
 
 # Written before the request leaves. A row without `end` is an attempt whose outcome is unknown.

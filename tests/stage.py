@@ -23,11 +23,11 @@ from temporalio.common import SearchAttributeKey
 from temporalio.testing import WorkflowEnvironment
 
 from activities.connectors import InstalledConnectors
-from cli.install import install
 from contracts.attributes import SEARCH_ATTRIBUTES
 from contracts.connector import ConnectorSettings
 from contracts.send import Recipient, SendRequest
 from contracts.template import Template
+from endpoint.administration import Administration
 from endpoint.app import create_app
 from endpoint.tokens import HEADER
 from runtime.converter import data_converter
@@ -154,6 +154,11 @@ class Stage:
     keyring: Keyring
     folder: Path
 
+    @property
+    def admin(self) -> Administration:
+        """What the command line and the API do through."""
+        return Administration(self.store, self.client, self.settings.task_queue)
+
     async def new_project(
         self, *, data_center: str = "us", type_: str = "hybrid", settings: dict[str, Any] | None = None, **sandbox: Any
     ) -> Project:
@@ -175,15 +180,12 @@ class Stage:
             "evidence_every_seconds": 1,
             "evidence_after_seconds": 2,
             "give_up_after_seconds": 60,
+            "activation_wait_seconds": 0,
+            "default_from_email": "hello@acme.test",
             **(settings or {}),
         }
-        installed = await install(
-            self.store,
-            self.client,
-            self.settings.task_queue,
-            workspace_id,
-            ConnectorSettings.model_validate(wanted),
-            SecretStr(made["keys"]["server"]),
+        installed = await self.admin.install(
+            workspace_id, ConnectorSettings.model_validate(wanted), SecretStr(made["keys"]["server"])
         )
         token = installed.webhook_token or ""
         answer = await self.sandbox_http.post(

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.attributes import SEARCH_ATTRIBUTES
     from contracts.broadcast import BroadcastProgress, BroadcastRequest
     from contracts.broadcasting import LaneRequest
+    from contracts.connector import ConnectorStatus
     from contracts.event import Event, EventKind, in_order
     from contracts.send import SendRequest, SendStatus
     from contracts.shadow import Shadow, ShadowRequest
@@ -111,3 +112,19 @@ def show_sync(workspace_id: str, progress: SyncProgress, next_step: str) -> None
         f"Next: {next_step}",
     ]
     workflow.set_current_details("\n\n".join(lines))
+
+
+def show_connector(status: ConnectorStatus) -> None:
+    """How a connector stands, and what to do about it."""
+    workflow.upsert_search_attributes(  # pyright: ignore[reportUnknownMemberType]
+        [WORKSPACE.value_set(status.workspace_id), STATUS.value_set(status.state)]
+    )
+    rows = [
+        " | ".join(
+            ["", one.level, *(cell.replace("|", "\\|") for cell in (one.point, one.found, one.advice)), ""]
+        ).strip()
+        for one in status.findings
+    ]
+    table = ["\n".join(["| | point | found | what to do |", "|---|---|---|---|", *rows])] if rows else []
+    lines = [f"**{status.state}** · connector of `{status.workspace_id}`", *([status.reason] if status.reason else [])]
+    workflow.set_current_details("\n\n".join([*lines, *table]))

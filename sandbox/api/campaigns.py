@@ -140,6 +140,8 @@ async def _blast(world: World, project: Project, campaign: Campaign, starts_at: 
 
 
 def activate(call: Call, body: CampaignId) -> Response:
+    if call.project.settings.activation_looks_at_campaign_first:
+        _require(call, body.campaign_id)
     _require_activation(call)
     start(call.world, call.project, _require(call, body.campaign_id))
     return envelope(f"Campaign {body.campaign_id} activated")

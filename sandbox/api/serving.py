@@ -107,7 +107,7 @@ async def _answer(
 ) -> Response:
     raw = await request.body()
     if project is None or grant is None or not operation.admits(grant):
-        return _bad_key(operation, request, grant)
+        return _bad_key(operation, request, grant if project is None or project.settings.key_kind_in_refusals else None)
     wait = project.limiter.take(operation.name, grant.identifier, project.rules(operation.name), world.clock.now())
     if wait is not None:
         return rate_limited(wait if project.settings.retry_after_header else None)

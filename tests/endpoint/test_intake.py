@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from starlette.types import Message, Scope
@@ -42,6 +42,8 @@ class SlowStore:
 
 class AnyToken:
     """Everybody may post."""
+
+    limited: ClassVar[dict[str, object]] = {}
 
     def fitted(self, workspace_id: str, token: bytes) -> bool:
         return bool(workspace_id) or bool(token)

@@ -34,7 +34,7 @@ EVENT = {
 async def token(store: Store) -> str:
     fresh = new_token()
     async with store.begin() as tx:
-        await tx.connectors.add_webhook_token("acme", token_hash(fresh))
+        await tx.webhooks.add_token("acme", token_hash(fresh))
     return fresh
 
 
@@ -134,6 +134,56 @@ async def test_a_database_that_does_not_take_events_is_answered_503(
     assert int(answer.headers["Retry-After"]) > 0
 
 
+async def _install(store: Store, **settings: Any) -> None:
+    wanted = ConnectorSettings.model_validate({"data_center": "us", **settings})
+    async with store.begin() as tx:
+        await tx.connectors.offer("acme", wanted, SecretStr("key"))
+
+
+@pytest.mark.parametrize(
+    ("networks", "proxies", "forwarded", "status"),
+    [
+        ([], "", "203.0.113.7", 204),
+        (["127.0.0.0/8"], "", "203.0.113.7", 204),  # nobody is trusted: the peer counts, and not what it claims
+        (["203.0.113.0/24"], "", "203.0.113.7", 403),
+        (["203.0.113.0/24"], "127.0.0.1", "203.0.113.7", 204),
+        (["203.0.113.0/24"], "127.0.0.1", "203.0.113.7, 198.51.100.1", 403),
+        (["2001:db8::/32"], "10.0.0.0/8, 127.0.0.1", "2001:db8::1", 204),
+        (["2001:db8::/32"], "127.0.0.1", "nonsense", 403),
+    ],
+)
+async def test_webhooks_from_elsewhere_are_refused_and_counted(
+    store: Store, token: str, networks: list[str], proxies: str, forwarded: str, status: int
+) -> None:
+    await _install(store, ip_allowlist=networks)
+    away = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
+    app = create_app(store, away, Settings.model_validate({"trusted_proxies": proxies}))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint") as client,
+    ):
+        for _ in range(2):  # the second one is let in by what was remembered of the first
+            answer = await client.post(PATH, json=EVENT, headers={HEADER: token, "X-Forwarded-For": forwarded})
+            assert answer.status_code == status
+    async with store.read() as tx:
+        refused = [(one.reason, one.count) for one in await tx.webhooks.refused("acme")]
+    assert refused == ([] if status == 204 else [("not_allowlisted", 2)])
+
+
+async def test_wrong_tokens_are_counted_for_workspaces_that_exist(store: Store, token: str) -> None:
+    away = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
+    app = create_app(store, away, Settings())
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint") as client,
+    ):
+        for path in (PATH, PATH, "/webhooks/iterable/nobody"):
+            assert (await client.post(path, json=EVENT, headers={HEADER: "wrong"})).status_code == 401
+    async with store.read() as tx:
+        assert [(one.reason, one.count) for one in await tx.webhooks.refused("acme")] == [("wrong_token", 2)]
+        assert await tx.webhooks.refused("nobody") == []
+
+
 def _broken(arrivals: Any) -> Any:
     raise OSError
 
@@ -141,7 +191,7 @@ def _broken(arrivals: Any) -> Any:
 async def test_an_old_token_is_valid_until_it_expires(http: httpx.AsyncClient, store: Store, token: str) -> None:
     second = new_token()
     async with store.begin() as tx:
-        await tx.connectors.add_webhook_token("acme", token_hash(second))
+        await tx.webhooks.add_token("acme", token_hash(second))
     for valid in (token, second):
         assert (await http.post(PATH, json=EVENT, headers={HEADER: valid})).status_code == 204
 

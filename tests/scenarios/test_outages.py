@@ -11,7 +11,6 @@ import pytest
 from pydantic import SecretStr
 from temporalio.client import WorkflowExecutionStatus
 
-from cli.install import install
 from cli.sending import start_send
 from contracts.send import SendResult, SendStatus
 from sandbox.clock import SystemClock
@@ -66,17 +65,7 @@ async def test_a_key_that_is_revoked_and_replaced_in_mid_flight(the_stage: Stage
     handle = await start(project)
     await asyncio.sleep(3)
     assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING  # waits, and says why
-    async with the_stage.store.read() as tx:
-        row = await tx.connectors.get(project.workspace_id)
-    assert row is not None
-    await install(
-        the_stage.store,
-        the_stage.client,
-        the_stage.settings.task_queue,
-        project.workspace_id,
-        row.settings,
-        SecretStr(replaced["keys"]["server"]),
-    )
+    await the_stage.admin.rotate_api_key(project.workspace_id, SecretStr(replaced["keys"]["server"]))
     assert (await handle.result()).status is SendStatus.SENT
     assert (await project.counts())["messages"] == 2
 
