@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, delete, exists, func, select, update
 
 from contracts.shadow import KnownShadow, Shadow
+from store.broadcasts import ENDS
 from store.repository import Repository
-from store.tables import retired, send, shadow
+from store.tables import broadcast, retired, send, shadow
 
 _USE_NOTED_EVERY = timedelta(hours=1)
 """A use is noted no more often: sends of one content must not wait for each other at its row."""
@@ -178,8 +179,8 @@ class Shadows(Repository):
         )
 
     def _in_use(self) -> ColumnElement[bool]:
-        """Whether an open send stands for the shadow's content, or another workspace of the same Iterable project uses
-        its campaign and has not marked it too."""
+        """Whether an open send stands for the shadow's content, an open broadcast goes out through it, or another
+        workspace of the same Iterable project uses its campaign and has not marked it too."""
         other = shadow.alias()
         open_send = exists().where(
             send.c.workspace_id == shadow.c.workspace_id,
@@ -192,7 +193,13 @@ class Shadows(Repository):
             other.c.workspace_id != shadow.c.workspace_id,
             other.c.retiring_at.is_(None),
         )
-        return open_send | shared
+        open_broadcast = exists().where(
+            broadcast.c.workspace_id == shadow.c.workspace_id,
+            broadcast.c.campaign_id == shadow.c.campaign_id,
+            broadcast.c.status.not_in(ENDS),
+            broadcast.c.changed_at > self._clock() - _OPEN_AT_MOST,
+        )
+        return open_send | open_broadcast | shared
 
     async def to_archive(self, workspace_id: str, limit: int) -> list[Retired]:
         """Retired campaigns that Iterable was not told of yet, oldest first."""

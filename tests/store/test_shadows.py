@@ -3,10 +3,13 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import update
+
 from contracts.send import SendStatus
 from contracts.shadow import Shadow
 from store.sends import Claim
 from store.store import Store
+from store.tables import broadcast
 
 PAIR = Shadow(template_id=7, campaign_id=8)
 F = "f" * 64
@@ -84,6 +87,20 @@ async def test_an_open_send_keeps_its_shadow(store: Store) -> None:
     assert await mark(store) == 0
     async with store.begin() as tx:
         await tx.sends.close("acme", "s1", SendStatus.CANCELLED, None)
+    assert await mark(store) == 1
+
+
+async def test_an_open_broadcast_keeps_its_shadow(store: Store) -> None:
+    await make(store)
+    now = datetime.now(UTC)
+    row = {"workspace_id": "acme", "broadcast_id": "b1", "run_id": "r", "request": b"", "wanted": "go"}
+    async with store.begin() as tx:
+        await tx.shadows._connection.execute(
+            broadcast.insert().values(**row, status="paused", campaign_id=8, created_at=now, changed_at=now)
+        )
+    assert await mark(store) == 0
+    async with store.begin() as tx:
+        await tx.shadows._connection.execute(update(broadcast).values(status="completed"))
     assert await mark(store) == 1
 
 
