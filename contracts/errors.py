@@ -2,7 +2,6 @@
 
 A code is the `type` of the Temporal failure, of an API error's `code` and of a CLI message. Codes never change meaning.
 A run *fails* only where somebody must do something; suppressed, skipped, bounced and cancelled are results.
-`sender_not_authorised` and `connector_disabled` are reserved: their names are fixed, and nothing raises them yet.
 """
 
 from enum import StrEnum
