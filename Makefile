@@ -49,6 +49,13 @@ POLICY ?= at_most_once
 chaos: $(READY) ## Break a real stack while it sends, and let the outbox judge (SENDS=, SEED=, POLICY=)
 	@$(BIN)/python -m tests.chaos --sends $(SENDS) --seed $(SEED) --policy $(POLICY)
 
+RECIPIENTS ?= 20000
+KILLS ?= 5
+chaos-broadcast: $(READY) ## Kill the worker again and again during a broadcast (RECIPIENTS=, KILLS=, SEED=)
+	@$(BIN)/python -m tests.broadcast_chaos --recipients $(RECIPIENTS) --kills $(KILLS) --seed $(SEED)
+
+bench-broadcast: $(READY) ## Measure a broadcast against a loop that keeps no record (ARGS="--recipients 50000 …")
+	@$(BIN)/python -m bench.broadcast $(ARGS)
 bench-suppressions: $(READY) ## Import a million suppressions: rows/s against a bare insert, and memory
 	@$(BIN)/python bench/suppression_import.py
 bench-events: $(READY) ## Measure the intake and the drain of webhooks: one table of ratios
@@ -69,4 +76,4 @@ lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra dev -o requirements/dev.lock
 	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock
 
-.PHONY: help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-templates lock
+.PHONY: chaos-broadcast bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-templates lock

@@ -19,9 +19,10 @@ from activities.outcome import Inquiry
 from activities.suppressing import Path, check
 from activities.target import known_outcome
 from activities.verdicts import Verdicts
-from contracts.broadcast import Tally
+from contracts.broadcast import AudienceRow, Tally
 from contracts.errors import ErrorCode
 from contracts.event import Event
+from contracts.send import Recipient
 from contracts.target import FindOutcomeRequest, TargetEnd
 from iterable.errors import IterableError, RecipientForgotten
 from store.held import Held
@@ -36,6 +37,7 @@ _LOOKS = 50
 """Lost outcomes that are looked into at once; most are settled by our own events without asking Iterable."""
 _ASKED_AT_ONCE = 5
 _PROFILES_AT_ONCE = 10
+_ERASED = AudienceRow(recipient=Recipient(user_id="forgotten"))
 _LONGEST_TURN = timedelta(seconds=5)
 
 
@@ -56,8 +58,9 @@ class HeldLane(Lane):
         workspace_id, broadcast_id = self.batch.workspace_id, self.batch.broadcast_id
         async with self.work.store.read() as tx:
             due = await tx.held.due(workspace_id, broadcast_id, ("waiting",), self.appetite + len(self._in_hand))
-        due = [held for held in due if held.audience_row not in self._in_hand and held.row is not None][: self.appetite]
+        due = [held for held in due if held.audience_row not in self._in_hand][: self.appetite]
         self.exhausted = not due
+        due = await self._without_erased(due)
         await self._write_profiles([held for held in due if self._needs_profile(held)])
         rows = [_row(held) for held in due if not self._needs_profile(held)]
         ready = await self._sort(rows) if rows else []
@@ -88,6 +91,15 @@ class HeldLane(Lane):
                 ready.append(row)
         await self._commit(verdicts)
         return ready
+
+    async def _without_erased(self, due: list[Held]) -> list[Held]:
+        """Who asked to be forgotten while their row was held is neither targeted nor asked about any more."""
+        verdicts = Verdicts(self.work.request.pace)
+        for held in due:
+            if held.row is None:
+                verdicts.suppress(Row(held.audience_row, held.send_id or "", "", _ERASED, held=held))
+        await self._commit(verdicts)
+        return [held for held in due if held.row is not None]
 
     def _needs_profile(self, held: Held) -> bool:
         if held.has_profile:
@@ -153,7 +165,8 @@ class HeldLane(Lane):
         workspace_id, broadcast_id = self.batch.workspace_id, self.batch.broadcast_id
         async with self.work.store.read() as tx:
             due = await tx.held.due(workspace_id, broadcast_id, ("unknown",), _LOOKS)
-            rows = [_row(held) for held in due if held.row is not None]
+        rows = [_row(held) for held in await self._without_erased(due)]
+        async with self.work.store.read() as tx:
             ledger = await tx.members.by_ids(workspace_id, [row.send_id for row in rows])
             attempts = await tx.members.attempts(workspace_id, [row.send_id for row in rows])
             events = await tx.events.of_sends(workspace_id, [row.send_id for row in rows])
@@ -171,7 +184,7 @@ class HeldLane(Lane):
 
         await asyncio.gather(*(look(row) for row in rows))
         await self._commit(verdicts)
-        return len(rows)
+        return len(due)
 
     async def _look(
         self, row: Row, known: MemberRow | None, tried: list[Attempt], events: list[Event]

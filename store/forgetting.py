@@ -9,7 +9,7 @@ from sqlalchemy import delete, or_, select, update
 
 from contracts.suppression import Cause
 from store.repository import IN_BATCH, SealingRepository
-from store.tables import event, preview, send, suppression
+from store.tables import event, held_row, preview, send, suppression
 
 BODY = orjson.dumps({"forgotten": True})
 """What stands in place of an event's body."""
@@ -74,6 +74,11 @@ class Forgetting(SealingRepository):
                 .where(send.c.workspace_id == workspace_id, send.c.send_id == send_id)
                 .values(recipient_hash=pseudonym(send_id))
             )
+        await self._connection.execute(
+            update(held_row)
+            .where(held_row.c.workspace_id == workspace_id, held_row.c.recipient_hash.in_(hashes))
+            .values(row=None, recipient_hash=None)
+        )
         return events, len(sends)
 
     async def _forget_events(self, workspace_id: str, hashes: Sequence[str]) -> int:

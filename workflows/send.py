@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
@@ -75,6 +75,11 @@ def _check_size(request: SendRequest) -> None:
         html = len(request.template.html) if request.template else 0
         code = ErrorCode.TEMPLATE_TOO_LARGE if html > LARGEST_START // 2 else ErrorCode.REQUEST_INVALID
         raise failure(code, f"The request has about {size} bytes, and {LARGEST_START} are the most")
+
+
+def _priority(request: SendRequest) -> Priority:
+    """Where activities wait for a slot: transactional first, and workspaces in turns."""
+    return Priority(priority_key=2 if request.stream == "transactional" else 4, fairness_key=request.workspace_id)
 
 
 class _Cancelled(Exception):
@@ -180,6 +185,7 @@ class SendWorkflow:
             start_to_close_timeout=OWN_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
+            priority=_priority(request),
         )
         self._unless_cancelled()
         return self._prepared
@@ -269,6 +275,7 @@ class SendWorkflow:
             heartbeat_timeout=HEARTBEAT,
             retry_policy=PROVIDER,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            priority=_priority(request),
         )
         try:
             outcome = await self._cancellably(targeting)

@@ -1,0 +1,151 @@
+"""Audiences: every format, from every position on, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pytest
+from pyarrow.parquet import write_table
+
+from activities import remote
+from activities.audience import Audience, CsvAudience, LineAudience, Position, ReadRow, inline
+from activities.opening import Reading, open_audience
+from activities.remote import HttpsFile
+from activities.sources import Inline, Unreadable
+from contracts.broadcast import Audience as Wanted
+from contracts.broadcast import AudienceRow
+
+CSV = (
+    b"\xef\xbb\xbfemail;user_id;send_id;first_name;note\r\n"
+    b'ann@example.com;;s1;"Ann ""A""";"two\r\nlines"\r\n'
+    b";u2;;Bob;\r\n"
+    b"\r\n"
+    b"no address;;;x;y\r\n"
+    b"c@example.com;;;a;b;too many\r\n"
+    b"d@example.com;;;D"
+)
+
+
+async def read(audience: Audience, after: Position | None = None) -> list[ReadRow]:
+    return [one async for one in audience.rows(after or await audience.begin())]
+
+
+def told(rows: list[ReadRow]) -> list[Any]:
+    return [one.row.data if isinstance(one.row, AudienceRow) else one.row for one in rows]
+
+
+async def test_csv_with_quotes_line_breaks_empty_cells_and_bad_rows() -> None:
+    rows = await read(CsvAudience(Inline(CSV)))
+    assert [one.number for one in rows] == [1, 2, 3, 4, 5]
+    assert told(rows)[:2] == [{"first_name": 'Ann "A"', "note": "two\r\nlines"}, {"first_name": "Bob"}]
+    assert told(rows)[3:] == ["6 cells where the header has 5", {"first_name": "D"}]
+    assert "no address" not in str(told(rows)[2])
+    assert isinstance(rows[0].row, AudienceRow)
+    assert rows[0].row.send_id == "s1"
+
+
+async def test_json_lines_are_numbered_as_an_editor_does() -> None:
+    content = b'{"recipient": {"email": "a@example.com"}}\n\n[]\n{"recipient": {"email": "b@example.com"}, "typo": 1}\n'
+    rows = await read(LineAudience(Inline(content)))
+    assert [(one.number, isinstance(one.row, str)) for one in rows] == [(1, False), (3, True), (4, True)]
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Path:
+    path = tmp_path / "a.parquet"
+    table = pa.table(
+        {
+            "email": [f"p{n}@example.com" for n in range(50)],
+            "n": list(range(50)),
+            "tags": [["x"], None] * 25,
+        }
+    )
+    write_table(table, path, row_group_size=20)
+    return path
+
+
+async def test_every_position_leads_to_the_rows_behind_it(tmp_path: Path, parquet: Path) -> None:
+    lines = inline([{"recipient": {"email": f"p{n}@example.com"}, "data": {"n": n}} for n in range(5)])
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    (tmp_path / "a.csv").write_bytes(CSV)
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        audience = open_audience(Wanted(uri=str(tmp_path / name)), None, Reading((tmp_path,)))
+        rows = await read(audience)
+        begin = await audience.begin()
+        assert len(rows) >= 5
+        for index in range(0, len(rows), 7 if name == "a.parquet" else 1):
+            position = Position(begin.version, rows[index].number, rows[index].end)
+            assert Position.read(position.text()) == position
+            assert await read(audience, position) == rows[index + 1 :]
+
+
+async def test_parquet_has_typed_columns(parquet: Path) -> None:
+    audience = open_audience(Wanted(uri=f"file://{parquet}"), None, Reading((parquet.parent,)))
+    assert told(await read(audience))[:2] == [{"n": 0, "tags": ["x"]}, {"n": 1}]
+    assert await audience.size() == 50
+
+
+async def test_a_file_that_changed_is_not_read_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"recipient": {"email": "a@example.com"}}\n')
+    audience = open_audience(Wanted(uri=str(path)), None, Reading((tmp_path,)))
+    position = await audience.begin()
+    path.write_bytes(b'{"recipient": {"email": "b@example.com"}}\n\n')
+    with pytest.raises(Unreadable, match="has changed"):
+        await read(audience, position)
+
+
+@pytest.mark.parametrize("uri", ["/etc/hostname", "{root}/../secret.jsonl", "{root}/link.jsonl", "file:///etc/passwd"])
+async def test_no_path_leads_out_of_the_allowed_folders(tmp_path: Path, uri: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret.jsonl").write_text("x")
+    (root / "link.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    with pytest.raises(Unreadable):
+        open_audience(Wanted(uri=uri.format(root=root), format="jsonl"), None, Reading((root,)))
+
+
+async def test_an_object_store_is_read_from_an_offset_and_named_by_its_etag(monkeypatch: pytest.MonkeyPatch) -> None:
+    import obstore  # noqa: PLC0415
+    from obstore.store import MemoryStore  # noqa: PLC0415
+
+    store = MemoryStore()
+    lines = inline([{"recipient": {"email": f"p{n}@example.com"}, "data": {"n": n}} for n in range(5)])
+    obstore.put(store, "a.jsonl", lines)
+    monkeypatch.setattr(remote, "from_url", lambda url: store)
+    audience = open_audience(Wanted(uri="s3://bucket/folder/a.jsonl"), None, Reading())
+    rows = await read(audience)
+    begin = await audience.begin()
+    assert len(rows) == 5
+    assert await read(audience, Position(begin.version, 3, rows[2].end)) == rows[3:]
+    obstore.put(store, "a.jsonl", lines + b"\n")
+    with pytest.raises(Unreadable, match="has changed"):
+        await read(audience, begin)
+
+
+@pytest.mark.parametrize("knows_ranges", [True, False])
+async def test_a_url_is_read_from_an_offset(knows_ranges: bool) -> None:
+    lines = inline([{"recipient": {"email": f"p{n}@example.com"}, "data": {"n": n}} for n in range(5)])
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        headers = {"ETag": '"1"'}
+        if not knows_ranges:
+            return httpx.Response(200, content=lines, headers=headers)
+        first = int(request.headers["Range"].removeprefix("bytes=").split("-")[0])
+        headers["Content-Range"] = f"bytes {first}-{len(lines) - 1}/{len(lines)}"
+        return httpx.Response(206, content=lines[first:], headers=headers)
+
+    source = HttpsFile("https://example.com/a.jsonl", allow_private=True, transport=httpx.MockTransport(serve))
+    audience = LineAudience(source)
+    rows = await read(audience)
+    begin = await audience.begin()
+    assert len(rows) == 5
+    assert await audience.size() == len(lines)
+    assert await read(audience, Position(begin.version, 2, rows[1].end)) == rows[2:]
+
+
+@pytest.mark.parametrize("url", ["http://example.com/a.jsonl", "https://127.0.0.1/a.jsonl", "https://10.0.0.1/a.csv"])
+async def test_a_url_is_no_way_into_this_network(url: str) -> None:
+    with pytest.raises(Unreadable):
+        await read(open_audience(Wanted(uri=url), None, Reading()))
