@@ -21,7 +21,6 @@ import httpx
 import orjson
 from pydantic import SecretStr
 from rich.console import Console
-from rich.table import Table
 
 from cli.broadcasts import start_broadcast
 from cli.development import Development, development_stack
@@ -34,6 +33,7 @@ from runtime.logging import configure_logging
 from runtime.process import run
 from tests.stage import TEMPLATE
 
+console = Console(width=140, highlight=False)
 _UNLIMITED = 10_000
 _CONCURRENCY = 50
 _SINGLE_SENDS = 40
@@ -217,9 +217,17 @@ async def plain_loop(recipients: int, campaign: int, key: str, sandbox: str) -> 
     sys.stdout.write(f"{recipients / (time.perf_counter() - began)}\n")
 
 
-async def measure(asked: argparse.Namespace, folder: Path) -> Table:
-    """All of it."""
-    table = Table("measure", "found", "goal", title="bench-broadcast", title_justify="left")
+class Findings:
+    """One line as soon as it is known: a run takes minutes."""
+
+    def add_row(self, measure: str, found: str, goal: str) -> None:
+        """Prints it."""
+        console.print(f"{measure:<46}{found:<56}{goal}")
+
+
+async def measure(asked: argparse.Namespace, folder: Path) -> None:
+    """What was asked for."""
+    table = Findings()
     os.environ["CONNECTOR_BROADCAST_CONCURRENCY"] = str(_CONCURRENCY)
     async with development_stack(folder / "stack", _quiet) as development:
         os.environ["CONNECTOR_AUDIENCE_ROOTS"] = str(folder)
@@ -229,16 +237,14 @@ async def measure(asked: argparse.Namespace, folder: Path) -> Table:
             await development.stack.start(name, [sys.executable, "-m", "worker"], env=environment)
         bench = Bench(development, folder)
         try:
-            await _speed(bench, asked, table)
-            await _rate(bench, asked, table)
-            await _memory(bench, asked, table)
-            await _latency(bench, asked, table)
+            parts = {"speed": _speed, "rate": _rate, "memory": _memory, "latency": _latency}
+            for name in asked.only:
+                await parts[name](bench, asked, table)
         finally:
             await bench.aclose()
-    return table
 
 
-async def _speed(bench: Bench, asked: argparse.Namespace, table: Table) -> None:
+async def _speed(bench: Bench, asked: argparse.Namespace, table: Findings) -> None:
     ratios: list[float] = []
     for _ in range(asked.rounds):
         project = await bench.project(_UNLIMITED)
@@ -251,7 +257,7 @@ async def _speed(bench: Bench, asked: argparse.Namespace, table: Table) -> None:
     table.add_row("history events per 1,000", f"{per_thousand:.1f}", "flat")
 
 
-async def _rate(bench: Bench, asked: argparse.Namespace, table: Table) -> None:
+async def _rate(bench: Bench, asked: argparse.Namespace, table: Findings) -> None:
     project = await bench.project(_UNLIMITED)
     slow = await bench.broadcast(asked.rate * asked.rate_seconds, project, rate=asked.rate)
     seconds = await bench.per_second(project)
@@ -259,7 +265,7 @@ async def _rate(bench: Bench, asked: argparse.Namespace, table: Table) -> None:
     table.add_row("most in one second", f"{max(seconds.values())}", f"≤ {asked.rate}")
 
 
-async def _memory(bench: Bench, asked: argparse.Namespace, table: Table) -> None:
+async def _memory(bench: Bench, asked: argparse.Namespace, table: Findings) -> None:
     peaks: list[float] = []
     for recipients in asked.memory:
         measured = await bench.broadcast(recipients, await bench.project(_UNLIMITED))
@@ -268,7 +274,7 @@ async def _memory(bench: Bench, asked: argparse.Namespace, table: Table) -> None
     table.add_row("peak memory of the worker", f"{sizes}; × {peaks[-1] / peaks[0]:.2f}", "≤ × 1.20")
 
 
-async def _latency(bench: Bench, asked: argparse.Namespace, table: Table) -> None:
+async def _latency(bench: Bench, asked: argparse.Namespace, table: Findings) -> None:
     project = await bench.project(asked.rate)
     idle = await bench.accepted_ms(project)
     sending = asyncio.create_task(bench.broadcast(asked.rate * asked.rate_seconds, project))
@@ -299,11 +305,11 @@ async def main() -> None:
     parser.add_argument("--rate", type=int, default=200)
     parser.add_argument("--rate-seconds", type=int, default=20)
     parser.add_argument("--memory", type=_sizes, default=[2_000, 20_000])
+    parser.add_argument("--only", type=lambda text: text.split(","), default=["speed", "rate", "memory", "latency"])
     asked = parser.parse_args()
     configure_logging(level="ERROR")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        table = await measure(asked, Path(folder))
-    Console(width=140).print(table)
+        await measure(asked, Path(folder))
 
 
 if __name__ == "__main__":
