@@ -16,10 +16,10 @@ def test_no_second_sees_more_than_the_rate(rate: float, stalls: list[tuple[int, 
 
 
 @given(st.lists(st.floats(0, 0.15), max_size=12))
-def test_what_short_stalls_cost_is_caught_up(stalls: list[float]) -> None:
+def test_what_short_stalls_cost_is_nearly_caught_up(stalls: list[float]) -> None:
     short = {150 * number: seconds for number, seconds in enumerate(stalls)}
     left = leave(200.0, 2000, short)
-    assert 0.97 <= 2000 / (left[-1] - left[0]) / 200 <= 1.0
+    assert 0.95 <= 2000 / (left[-1] - left[0]) / 200 <= 1.0
 
 
 def leave(rate: float, count: int, stalls: dict[int, float]) -> list[float]:
