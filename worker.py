@@ -8,7 +8,9 @@ from datetime import timedelta
 import structlog
 from pydantic import SecretStr
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.common import MetricMeter, VersioningBehavior, WorkerDeploymentVersion
+from temporalio.runtime import Runtime
+from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
 
 from activities.backfill import BackfillActivities
 from activities.beating import HeartbeatInterceptor
@@ -33,9 +35,11 @@ from iterable.client import BaseUrls, IterableClient, Timeouts
 from runtime.assets import image_host
 from runtime.health import Health, answering, database, temporal
 from runtime.logging import configure_logging
+from runtime.metrics import WorkerMetrics
+from runtime.observing import Observing
 from runtime.process import run, stop_signal
 from runtime.settings import Settings
-from runtime.temporal import add_search_attributes, connect, missing_search_attributes
+from runtime.temporal import add_search_attributes, connect, make_runtime, missing_search_attributes
 from store.store import Store
 from workflows.arguments import FittingArguments
 from workflows.backfill import BackfillWorkflow
@@ -58,8 +62,17 @@ MOST_WAITING = 1000
 """Sends that wait for a shadow cost next to nothing, and must never take the place of the work they wait for."""
 
 
-def make_workers(client: Client, store: Store, connectors: InstalledConnectors, settings: Settings) -> list[Worker]:
+def make_workers(
+    client: Client,
+    store: Store,
+    connectors: InstalledConnectors,
+    settings: Settings,
+    metrics: WorkerMetrics | None = None,
+) -> list[Worker]:
     """One worker a queue. Both end with the process."""
+    metrics = metrics or WorkerMetrics(MetricMeter.noop)
+    interceptors: list[Interceptor] = [Observing(metrics), HeartbeatInterceptor()]
+    deployment = deployment_of(settings)
     shadows = ShadowActivities(store, connectors, client, settings.task_queue)
     care = ShadowCareActivities(store, connectors, client, settings.task_queue)
     sends = SendActivities(store, connectors, image_host(settings))
@@ -69,7 +82,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     inbox = InboxActivities(store, client, Catalogs(store, connectors), settings.task_queue)
     backfill = BackfillActivities(store, connectors, client, settings.task_queue, settings.inbox_shards)
     push = PushActivities(store, allow_private=settings.push_allow_private)
-    install = InstallActivities(store, client_factory(settings), settings.public_url)
+    install = InstallActivities(store, client_factory(settings, metrics), settings.public_url)
     retiring = RetiringActivities(store)
     trials = TrialActivities(store, connectors, client, settings.task_queue)
     syncs = SuppressionSyncActivities(store, connectors)
@@ -82,7 +95,7 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
             page_seconds=settings.broadcast_page_seconds,
         ),
     )
-    pages = [] if settings.worker_queues == "sends" else [_page_worker(client, broadcasts, settings)]
+    pages = [] if settings.worker_queues == "sends" else [_page_worker(client, broadcasts, settings, interceptors)]
     if settings.worker_queues == "broadcasts":
         return pages
     return [
@@ -148,7 +161,8 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
                 syncs.push_suppressions,
                 syncs.withdraw_suppressions,
             ],
-            interceptors=[HeartbeatInterceptor(), FittingArguments()],
+            interceptors=[FittingArguments(), *interceptors],
+            deployment_config=deployment,
             max_concurrent_activities=MOST_ACTIVITIES,
             graceful_shutdown_timeout=SHUTDOWN_GRACE,
         ),
@@ -156,7 +170,8 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
             client,
             task_queue=settings.shadow_task_queue,
             activities=[shadows.ensure_shadow],
-            interceptors=[HeartbeatInterceptor()],
+            interceptors=interceptors,
+            deployment_config=deployment,
             max_concurrent_activities=MOST_WAITING,
             graceful_shutdown_timeout=timedelta(seconds=1),  # a wait is taken up elsewhere without loss
         ),
@@ -164,26 +179,46 @@ def make_workers(client: Client, store: Store, connectors: InstalledConnectors, 
     ]
 
 
-def _page_worker(client: Client, broadcasts: BroadcastActivities, settings: Settings) -> Worker:
+def _page_worker(
+    client: Client, broadcasts: BroadcastActivities, settings: Settings, interceptors: list[Interceptor]
+) -> Worker:
     """Pages work for half a minute each: with slots of their own they never take one from a single send."""
     return Worker(
         client,
         task_queue=settings.broadcast_task_queue,
         activities=[broadcasts.target_audience, broadcasts.look_after_held, broadcasts.survey_audience],
-        interceptors=[HeartbeatInterceptor()],
+        interceptors=interceptors,
+        deployment_config=deployment_of(settings),
         max_concurrent_activities=2 * settings.broadcast_slots,  # two lanes each
         graceful_shutdown_timeout=SHUTDOWN_GRACE,
     )
 
 
-def client_factory(settings: Settings) -> ClientFactory:
+def deployment_of(settings: Settings) -> WorkerDeploymentConfig | None:
+    """This build, as Worker Versioning knows it; None without a build id.
+
+    Runs move to the current version by themselves: a send may wait for a year (`send_at`), and nobody keeps old workers
+    for as long. That an edit does not break open runs is what the recorded histories are replayed for.
+    """
+    if settings.build_id is None:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(deployment_name=settings.deployment_name, build_id=settings.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+    )
+
+
+def client_factory(settings: Settings, metrics: WorkerMetrics | None = None) -> ClientFactory:
     """Makes Iterable clients for this process's hosts."""
     base_urls = BaseUrls(us=settings.iterable_us_url, eu=settings.iterable_eu_url)
-
+    on_call = None if metrics is None else metrics.call
     timeouts = Timeouts(read=settings.iterable_read_timeout_seconds)
 
     def make(data_center: DataCenter, api_key: SecretStr) -> IterableClient:
-        return IterableClient(data_center=data_center, api_key=api_key, base_urls=base_urls, timeouts=timeouts)
+        return IterableClient(
+            data_center=data_center, api_key=api_key, base_urls=base_urls, timeouts=timeouts, on_call=on_call
+        )
 
     return make
 
@@ -199,7 +234,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         health = Health(worker=working)
         if settings.health_address is not None:
             await stack.enter_async_context(answering(health, settings.health_address))
-        client = await _connected(settings, stop)
+        runtime = make_runtime(settings.metrics_address)
+        metrics = WorkerMetrics(runtime.metric_meter)
+        client = await _connected(settings, runtime, stop)
         if client is None:
             return
         missing = await missing_search_attributes(client)
@@ -207,9 +244,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await add_search_attributes(client, missing)
         store = await Store.open(settings.database_url, settings.keyring())
         stack.push_async_callback(store.close)
-        connectors = InstalledConnectors(store, client_factory(settings))
+        connectors = InstalledConnectors(store, client_factory(settings, metrics))
         stack.push_async_callback(connectors.close)
-        for worker in make_workers(client, store, connectors, settings):
+        for worker in make_workers(client, store, connectors, settings, metrics):
             await stack.enter_async_context(worker)
             workers.append(worker)
         health.needs(database=database(store), temporal=temporal(client))
@@ -218,11 +255,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log.info("worker.stopping")
 
 
-async def _connected(settings: Settings, stop: asyncio.Event) -> Client | None:
+async def _connected(settings: Settings, runtime: Runtime, stop: asyncio.Event) -> Client | None:
     """Waits for Temporal, as it would later on too; None where the process is told to stop meanwhile."""
     while not stop.is_set():
         try:
-            return await connect(settings)
+            return await connect(settings, runtime=runtime)
         except RuntimeError:
             log.warning("worker.temporal_away", retry_seconds=CONNECT_EVERY.total_seconds())
         with contextlib.suppress(TimeoutError):

@@ -71,6 +71,12 @@ class _Tally:
     set_aside: int = 0
     came: bool = False
     """Whether one of them came by webhook, and was not read from Iterable's records."""
+    lag_seconds: float | None = None
+
+    def note(self, waiting: list[Waiting]) -> None:
+        """How long the oldest of a batch has waited, if no older one was met."""
+        lag = (datetime.now(UTC) - min(one.received_at for one in waiting)).total_seconds()
+        self.lag_seconds = max(lag, self.lag_seconds or 0.0)
 
 
 class InboxActivities:
@@ -99,6 +105,7 @@ class InboxActivities:
                 async with self._store.read() as tx:
                     waiting, more = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH, _BATCH_BYTES)
                 if waiting:
+                    tally.note(waiting)
                     await self._drain(shard.workspace_id, waiting, tally)
                 if not more:
                     await self._look_again(shard.workspace_id)
@@ -112,6 +119,7 @@ class InboxActivities:
                 unmatched=tally.drained - tally.joined,
                 set_aside=tally.set_aside,
                 more=more,
+                lag_seconds=tally.lag_seconds,
             )
 
     async def _drain(self, workspace_id: str, waiting: list[Waiting], tally: _Tally) -> None:

@@ -67,7 +67,7 @@ class TargetActivities:
         except NotTaken as error:
             return await self._not_taken(request, begun, error, connector.settings)
         except OutcomeUnknown as error:
-            log.warning("send.outcome_unknown", attempt=begun, status=error.status, request_id=error.request_id)
+            log.warning("send.outcome_unknown", number=begun, status=error.status, request_id=error.request_id)
             await self._end(request, begun, TargetEnd.UNKNOWN)
             return TargetOutcome(end=TargetEnd.UNKNOWN)
         accepted_at = await self._end(request, begun, TargetEnd.TAKEN)

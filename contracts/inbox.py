@@ -11,10 +11,11 @@ class InboxShard(Contract):
 
 
 class DrainResult(Contract):
-    """What one turn did; `more` says that events were left."""
+    """What one turn did; `more` says that events were left. `lag_seconds` is how long the oldest had waited."""
 
     drained: int
     joined: int
     unmatched: int
     set_aside: int
     more: bool
+    lag_seconds: float | None = None

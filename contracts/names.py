@@ -29,6 +29,18 @@ def webhook_url(public_url: str | None, workspace_id: str) -> str | None:
     return None if public_url is None else public_url.rstrip("/") + webhook_path(workspace_id)
 
 
+_PREFIX = "iterable/"
+
+
+def parts_of(workflow_id: str) -> dict[str, str]:
+    """What a workflow id says, for logs: `workspace`, and a send's `send`. Nothing where it is not ours."""
+    if not workflow_id.startswith(_PREFIX):
+        return {}
+    workspace, _, rest = workflow_id.removeprefix(_PREFIX).partition("/")
+    kind, _, name = rest.partition("/")
+    return {"workspace": workspace, "send": name} if kind == "send" else {"workspace": workspace}
+
+
 def connector_workflow_id(workspace_id: str) -> str:
     """The run that looks after one workspace's connector."""
     return f"iterable/{workspace_id}"

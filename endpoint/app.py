@@ -40,7 +40,7 @@ class Endpoint(Starlette):
 
 def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
     """The endpoint over an open store and a (lazy) Temporal client. The caller closes the store afterwards."""
-    metrics = Metrics()
+    metrics = Metrics().with_backlog(store, temporal, settings)
     intake = Intake(store, temporal, settings.task_queue, settings.inbox_shards, metrics)
     assets = Assets(AssetStore(settings.assets_store))
     refusals = Refusals(store)

@@ -15,6 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.attributes import SEARCH_ATTRIBUTES
 from runtime.converter import encrypting_converter
+from runtime.metrics import exporting
 from runtime.settings import Settings
 
 T = TypeVar("T")
@@ -22,22 +23,29 @@ T = TypeVar("T")
 DEFAULT_ADDRESS = "localhost:7233"
 
 
-async def connect(settings: Settings | None = None, *, lazy: bool = False) -> Client:
+async def connect(settings: Settings | None = None, *, lazy: bool = False, runtime: Runtime | None = None) -> Client:
     """A client for the configured server, which encrypts as the settings say. Raises `RuntimeError` where the server
     does not answer (a lazy client connects at its first call instead), and `KeyringError` without a master key."""
     converter = encrypting_converter((settings or Settings()).codec())
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", DEFAULT_ADDRESS)
-    return await Client.connect(**config, data_converter=converter, runtime=_runtime(), lazy=lazy)
+    return await Client.connect(**config, data_converter=converter, runtime=runtime or make_runtime(), lazy=lazy)
 
 
 @cache
-def _runtime() -> Runtime:
-    """One a process. The SDK's core logs through the standard library, and so through our scrubber."""
+def make_runtime(metrics_address: str | None = None) -> Runtime:
+    """One a process. The SDK's core logs through the standard library, and so through our scrubber. With an address it
+    answers `/metrics` there.
+
+    Raises `RuntimeError` where the address is taken.
+    """
     forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
     return Runtime(
         telemetry=TelemetryConfig(
-            logging=LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
+            logging=LoggingConfig(
+                filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding
+            ),
+            metrics=None if metrics_address is None else exporting(metrics_address),
         )
     )
 

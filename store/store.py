@@ -37,6 +37,7 @@ from store.sends import Sends
 from store.shadows import Shadows
 from store.signs import Signs
 from store.suppressions import Suppressions
+from store.tallies import Tallies
 from store.templates import Templates
 from store.webhooks import WebhookAccess
 from store.writer import PacketWriter, PostgresWriter, SqliteWriter
@@ -77,6 +78,7 @@ class Transaction:
         self.forgetting = Forgetting(connection, keyring, clock)
         self.paces = Paces(connection, clock)
         self.suppressions = Suppressions(connection, keyring, clock)
+        self.tallies = Tallies(connection, clock)
 
 
 class Store:

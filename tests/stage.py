@@ -31,7 +31,9 @@ from endpoint.administration import Administration
 from endpoint.app import create_app
 from endpoint.tokens import HEADER
 from runtime.converter import data_converter
+from runtime.metrics import WorkerMetrics
 from runtime.settings import Settings
+from runtime.temporal import make_runtime
 from sandbox.app import create_app as create_sandbox
 from sandbox.settings import SandboxSettings
 from store.keyring import Keyring, new_key_text, parse_keys
@@ -77,12 +79,13 @@ async def served(app: Starlette, **options: Any) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def temporal_server() -> AsyncGenerator[Client]:
-    """A dev server that knows our search attributes."""
+async def temporal_server(metrics_address: str | None = None) -> AsyncGenerator[Client]:
+    """A dev server that knows our search attributes. Workers with its client answer `/metrics` at the address."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sys.executable).parent / "temporal"),
         search_attributes=[SearchAttributeKey.for_keyword(name) for name in SEARCH_ATTRIBUTES],
         data_converter=data_converter,
+        runtime=make_runtime(metrics_address),
         dev_server_log_level="error",
     ) as environment:
         yield environment.client
@@ -153,6 +156,7 @@ class Stage:
     endpoint_http: httpx.AsyncClient
     keyring: Keyring
     folder: Path
+    worker_metrics_url: str
 
     @property
     def admin(self) -> Administration:
@@ -203,7 +207,8 @@ class Stage:
 async def stage(folder: Path, sandbox: SandboxSettings | None = None) -> AsyncGenerator[Stage]:
     """Builds everything, and takes it down in reverse."""
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(temporal_server())
+        metrics_address = f"127.0.0.1:{_free_port()}"
+        client = await stack.enter_async_context(temporal_server(metrics_address))
         sandbox_url = await stack.enter_async_context(served(create_sandbox(sandbox)))
         keyring = Keyring(parse_keys(new_key_text()))
         settings = Settings(
@@ -221,10 +226,29 @@ async def stage(folder: Path, sandbox: SandboxSettings | None = None) -> AsyncGe
         stack.push_async_callback(store.close)
         endpoint_url = await stack.enter_async_context(served(create_app(store, client, settings)))
         settings.public_url = endpoint_url
-        connectors = InstalledConnectors(store, client_factory(settings))
+        metrics = WorkerMetrics(make_runtime(metrics_address).metric_meter)
+        connectors = InstalledConnectors(store, client_factory(settings, metrics))
         stack.push_async_callback(connectors.close)
-        for worker in make_workers(client, store, connectors, settings):
+        for worker in make_workers(client, store, connectors, settings, metrics):
             await stack.enter_async_context(worker)
         sandbox_http = await stack.enter_async_context(httpx.AsyncClient(base_url=sandbox_url, timeout=30))
         endpoint_http = await stack.enter_async_context(httpx.AsyncClient(base_url=endpoint_url, timeout=30))
-        yield Stage(client, store, settings, sandbox_url, endpoint_url, sandbox_http, endpoint_http, keyring, folder)
+        metrics_url = f"http://{metrics_address}/metrics"
+        yield Stage(
+            client,
+            store,
+            settings,
+            sandbox_url,
+            endpoint_url,
+            sandbox_http,
+            endpoint_http,
+            keyring,
+            folder,
+            metrics_url,
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

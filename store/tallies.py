@@ -1,0 +1,35 @@
+"""Counts over all workspaces, for metrics."""
+
+from sqlalchemy import func, or_, select
+
+from store.repository import Repository
+from store.tables import event, inbox, packet, suppression
+
+
+class Tallies(Repository):
+    """Queries that count. Those that read whole tables say so."""
+
+    async def waiting(self) -> int:
+        """Events taken and not yet drained."""
+        packed = select(func.coalesce(func.sum(packet.c.events), 0)).scalar_subquery()
+        single = select(func.count()).where(inbox.c.problem.is_(None)).scalar_subquery()
+        return int(await self._connection.scalar(select(packed + single)) or 0)
+
+    async def set_aside(self) -> int:
+        """Events that could not be read."""
+        return await self._connection.scalar(select(func.count()).where(inbox.c.problem.is_not(None))) or 0
+
+    async def unmatched(self) -> int:
+        """Events that belong to no send that is known. Reads all events that no name has joined yet."""
+        loose = event.c.firm.is_(False) & event.c.send_id.is_(None)
+        return await self._connection.scalar(select(func.count()).select_from(event).where(loose)) or 0
+
+    async def suppressions(self) -> dict[str, int]:
+        """Suppressions in force, by cause. Reads the whole table."""
+        in_force = suppression.c.last_seen_at.is_not(None) & or_(
+            suppression.c.lifted_at.is_(None), suppression.c.lifted_at <= suppression.c.last_seen_at
+        )
+        rows = await self._connection.execute(
+            select(suppression.c.cause, func.count().label("entries")).where(in_force).group_by(suppression.c.cause)
+        )
+        return {row.cause: row.entries for row in rows}
