@@ -70,10 +70,15 @@ DOCUMENTS ?= 100000
 fuzz-templates: $(READY) ## Check the search for images on mutated documents (DOCUMENTS=, SEED=)
 	@$(BIN)/python -m tests.images.fuzz --documents $(DOCUMENTS) --seed $(SEED)
 
+screenshots: $(READY) ## Look at our runs in the Temporal UI with Chromium (apt-get install chromium); pictures in artefacts/
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/browser.lock
+	@$(BIN)/python -m pytest tests/browser
+
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra traces -o requirements/runtime.lock
 	$(COMPILE) --extra dev -o requirements/dev.lock
+	$(COMPILE) --extra browser -c requirements/dev.lock -o requirements/browser.lock
 	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock
 
-.PHONY: chaos-broadcast bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-templates lock
+.PHONY: chaos-broadcast bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-templates screenshots lock

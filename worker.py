@@ -236,14 +236,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await stack.enter_async_context(answering(health, settings.health_address))
         runtime = make_runtime(settings.metrics_address)
         metrics = WorkerMetrics(runtime.metric_meter)
-        client = await _connected(settings, runtime, stop)
+        store = await Store.open(settings.database_url, settings.keyring())
+        stack.push_async_callback(store.close)
+        client = await _connected(settings, runtime, store, stop)
         if client is None:
             return
         missing = await missing_search_attributes(client)
         if missing:
             await add_search_attributes(client, missing)
-        store = await Store.open(settings.database_url, settings.keyring())
-        stack.push_async_callback(store.close)
         connectors = InstalledConnectors(store, client_factory(settings, metrics))
         stack.push_async_callback(connectors.close)
         for worker in make_workers(client, store, connectors, settings, metrics):
@@ -255,11 +255,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log.info("worker.stopping")
 
 
-async def _connected(settings: Settings, runtime: Runtime, stop: asyncio.Event) -> Client | None:
+async def _connected(settings: Settings, runtime: Runtime, store: Store, stop: asyncio.Event) -> Client | None:
     """Waits for Temporal, as it would later on too; None where the process is told to stop meanwhile."""
     while not stop.is_set():
         try:
-            return await connect(settings, runtime=runtime)
+            return await connect(settings, runtime=runtime, store=store)
         except RuntimeError:
             log.warning("worker.temporal_away", retry_seconds=CONNECT_EVERY.total_seconds())
         with contextlib.suppress(TimeoutError):

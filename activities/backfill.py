@@ -29,6 +29,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.connectors import InstalledConnectors
 from activities.failures import failures, provider_failure
 from activities.waking import shard_of, wake_inboxes
+from contracts.attributes import WORKSPACE, at_start
 from contracts.backfill import BackfillPlan, BackfillRequest, BackfillResult, ExportWindow
 from contracts.errors import ErrorCode
 from contracts.names import BACKFILL_WORKFLOW, backfill_schedule_id
@@ -80,6 +81,8 @@ class BackfillActivities:
                 BackfillRequest(workspace_id=workspace_id),
                 id=backfill_schedule_id(workspace_id),
                 task_queue=self._task_queue,
+                static_summary=f"reads from Iterable's export what webhooks of {workspace_id} may have lost",
+                typed_search_attributes=at_start({WORKSPACE: workspace_id}),
             ),
             spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=_EVERY)], jitter=_JITTER),
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),

@@ -11,6 +11,7 @@ from temporalio.client import Client
 
 from activities.receivers import ReceiverRefused, check_receiver
 from activities.signing import sign
+from contracts.attributes import WORKSPACE, at_start
 from contracts.event import TimelineEntry
 from contracts.names import PUSH_WORKFLOW, WAKE_SIGNAL, push_workflow_id
 from contracts.push import PushAnswer, PushedEvents, PushRequest
@@ -36,6 +37,8 @@ async def wake_push(temporal: Client, task_queue: str, workspace_id: str, signal
         id=push_workflow_id(workspace_id),
         task_queue=task_queue,
         start_signal=signal,
+        static_summary=f"pushes the feed of {workspace_id} to GenieOS",
+        search_attributes=at_start({WORKSPACE: workspace_id}),
     )
 
 

@@ -1,6 +1,7 @@
 """From Iterable's events to ours."""
 
 from contracts.event import Event, EventKind
+from contracts.masking import without_addresses
 from iterable.webhook_event import WebhookEvent
 
 _KIND_OF_NAME = {
@@ -26,11 +27,12 @@ def kind_of(event: WebhookEvent) -> EventKind | None:
 
 def read(event: WebhookEvent, kind: EventKind, event_id: str) -> Event:
     """The event as it stands on a timeline."""
+    reason = event.reason or ("hosted_unsubscribe_page" if event.name == "hostedUnsubscribeClick" else None)
     return Event(
         event_id=event_id,
         kind=kind,
         occurred_at=event.occurred_at,
         message_id=event.message_id,
-        reason=event.reason if event.reason or event.name != "hostedUnsubscribeClick" else "hosted_unsubscribe_page",
+        reason=without_addresses(reason),
         url=event.url,
     )

@@ -13,7 +13,7 @@ from activities.suppressing import Path, check
 from contracts.connector import ConnectorSettings
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
-from contracts.target import FingerprintRequest, Pace, PreparedSend, ProfileRequest, SendEnding
+from contracts.target import FingerprintRequest, Pace, PreparedSend, ProfileRequest, SendEnding, TemplateBody
 from contracts.template import Template
 from images.hosting import Hosted, ImageHost
 from iterable.errors import IterableError, RecipientForgotten
@@ -33,13 +33,14 @@ class SendActivities:
         self._images = images
 
     @activity.defn
-    async def fingerprint_template(self, request: FingerprintRequest) -> PreparedSend:
+    async def fingerprint_template(self, request: FingerprintRequest, body: TemplateBody | None = None) -> PreparedSend:
         """Checks a send, claims its id, and looks up the shadow of its content.
 
         Safe to repeat: the claim knows the run that made it; everything else is kept once, under its own hash.
         Fails with `connector_not_installed`, `connector_disabled`, `message_type_missing`, `recipient_invalid`,
         `template_unknown`, `template_invalid`, `template_too_large`, `sender_not_authorised`, `assets_unavailable`.
         """
+        request = request.with_content(body)
         send = request.send
         with failures(), structlog.contextvars.bound_contextvars(workspace=send.workspace_id, send=send.send_id):
             connector = await self._connectors.get_to_begin(send.workspace_id)

@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failure, failures, provider_failure
+from contracts.attributes import FINGERPRINT, WORKSPACE, at_start
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.names import SHADOW_WORKFLOW, shadow_workflow_id
 from contracts.shadow import ActivationRequest, CampaignRequest, Shadow, ShadowRequest, ShadowWanted
@@ -69,6 +70,8 @@ class ShadowActivities:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=reuse,
                 result_type=Shadow,
+                static_summary=f"template and campaign of content {request.fingerprint[:12]}",
+                search_attributes=at_start({WORKSPACE: request.workspace_id, FINGERPRINT: request.fingerprint}),
             )
         except WorkflowAlreadyStartedError:  # made already; its result tells
             handle = self._temporal.get_workflow_handle(id_, result_type=Shadow)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from temporalio.client import Client
 from temporalio.common import Priority
 
+from contracts.attributes import WORKSPACE, at_start
 from contracts.inbox import InboxShard
 from contracts.names import INBOX_WORKFLOW, WAKE_SIGNAL, inbox_workflow_id
 
@@ -27,4 +28,6 @@ async def wake_inboxes(temporal: Client, task_queue: str, workspace_id: str, sha
             task_queue=task_queue,
             priority=FIRST,
             start_signal=WAKE_SIGNAL,
+            static_summary=f"events of {workspace_id}, shard {shard}",
+            search_attributes=at_start({WORKSPACE: workspace_id}),
         )

@@ -14,6 +14,7 @@ from activities.signing import new_secret
 from activities.waking import wake_inboxes
 from cli.connection import connected, open_store
 from cli.output import FAILED, NOT_FOUND, USAGE, give, say, stop, table
+from contracts.attributes import WORKSPACE, at_start
 from contracts.backfill import BackfillRequest, BackfillResult
 from contracts.names import BACKFILL_WORKFLOW, RETRY_SIGNAL, backfill_schedule_id
 from contracts.received import refusal_of
@@ -138,6 +139,8 @@ def backfill(
                 id=f"{backfill_schedule_id(workspace)}/{uuid.uuid4().hex[:8]}",
                 task_queue=c.settings.task_queue,
                 result_type=BackfillResult,
+                static_summary=f"reads Iterable's export for {workspace} from {request.since:%Y-%m-%d %H:%M} UTC",
+                search_attributes=at_start({WORKSPACE: workspace}),
             )
             if not wait:
                 say(f"reading: {handle.id}")

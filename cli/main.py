@@ -15,12 +15,13 @@ from pydantic import ValidationError
 from rich.markup import escape
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError
 
 from activities.forgetting import forget
 from cli import events, schemas, shadows
 from cli import install as installing
 from cli.broadcasts import broadcasts
-from cli.connection import connected, open_store
+from cli.connection import connected, open_store, open_temporal
 from cli.demo import DemoBroken, demo, demo_logs
 from cli.development import StackInUse, development_stack, install_against_sandbox
 from cli.doctor import examine
@@ -36,6 +37,7 @@ from runtime.logging import configure_logging
 from runtime.payload_keys import payload_keys
 from runtime.process import run
 from runtime.settings import STATE_FOLDER, Settings
+from runtime.temporal import add_search_attributes, missing_search_attributes
 from sandbox.stack import ChildFailed
 from store.keyring import KeyringError
 from store.migrate import migrate
@@ -312,6 +314,23 @@ def migrate_command(revision: Annotated[str, typer.Argument(help="head, base, or
     except OSError:
         stop(UNREACHABLE, "the database does not answer: check CONNECTOR_DATABASE_URL")
     say("the schema is at " + revision)
+
+
+@app.command(name="search-attributes")
+def search_attributes_command() -> None:
+    """Register the connector's search attributes in the Temporal namespace, as keywords. Safe to repeat."""
+
+    async def do() -> None:
+        client = await open_temporal(Settings())
+        missing = await missing_search_attributes(client)
+        try:
+            await add_search_attributes(client, missing)
+        except RPCError as error:
+            names = ", ".join(missing)
+            stop(FAILED, f"{error.status.name}: add these as keywords by hand: {names}")
+        say(f"registered: {', '.join(missing)}" if missing else "all were registered already")
+
+    run(do())
 
 
 @app.command(name="payload-keys")

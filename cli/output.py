@@ -65,9 +65,3 @@ def skip_advice(events: Sequence[Event]) -> list[str]:
     """What to do about the skips among events, each advice once."""
     skips = {skip_class(event.reason) for event in events if event.kind is EventKind.SKIPPED}
     return [f"{kind}: {SKIP_ADVICE[kind]}" for kind in sorted(skips)]
-
-
-def masked(address: str) -> str:
-    """An address as it may stand in plain sight."""
-    local, _, domain = address.partition("@")
-    return f"{local[:1]}•••@{domain}"

@@ -20,7 +20,9 @@ from activities.suppressing import Path as SendPath
 from activities.suppressing import blocking, entry_of
 from cli.connection import connected, open_store
 from cli.importing import ImportReport, NotACsv, import_suppressions
-from cli.output import FAILED, NOT_FOUND, USAGE, err, give, masked, say, stop, table
+from cli.output import FAILED, NOT_FOUND, USAGE, err, give, say, stop, table
+from contracts import attributes
+from contracts.masking import masked
 from contracts.names import SUPPRESSION_WORKFLOW, suppression_workflow_id
 from contracts.send import UserId
 from contracts.suppression import OURS, WORKSPACE, Cause, Given, SuppressionEntry, SyncProgress, SyncRequest
@@ -292,6 +294,8 @@ def push(
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                     result_type=SyncProgress,
+                    static_summary=f"tells Iterable of suppressions of {workspace}",
+                    search_attributes=attributes.at_start({attributes.WORKSPACE: workspace}),
                 )
                 err.print(f"[dim]· run {id_}[/]")
                 return await handle.result() if wait else None

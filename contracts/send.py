@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field, JsonValue, field_validator, model_val
 
 from contracts.connector import ProjectType
 from contracts.event import SETTLING, Event, EventKind, Occurrence, decisive
+from contracts.masking import masked, masked_id
 from contracts.model import Contract, SendId, Sha256, WorkspaceId
 from contracts.template import EmailAddress, Stream, Template
 from contracts.warning import SendWarning
@@ -66,6 +67,13 @@ class SendRequest(Contract):
     send_at: AwareDatetime | None = None
     attachments: list[JsonValue] = []
     dry_run: bool = False
+
+    @property
+    def summary(self) -> str:
+        """One line for people, the recipient masked: `Welcome → a•••@example.com, transactional`."""
+        content = self.template.name if self.template else f"template {(self.template_ref or '')[:12]}"
+        who = masked(self.recipient.email) if self.recipient.email else masked_id(self.recipient.user_id or "")
+        return f"{content} → {who}, {self.stream}"
 
     @field_validator("attachments")
     @classmethod

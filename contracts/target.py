@@ -4,27 +4,55 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import JsonValue
+from pydantic import JsonValue, model_validator
 
 from contracts.connector import ConnectorSettings, ProfilePolicy
 from contracts.model import Contract, SendId, Sha256, WorkspaceId
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
 from contracts.shadow import Shadow
-from contracts.template import Stream
+from contracts.template import Stream, Template
 from contracts.warning import SendWarning
 
 _MOST_REPEATS = 3
 
 
-class FingerprintRequest(Contract):
-    """`fingerprint_template`. `run_id` is the run's first execution id: it tells this send's own retries and resets
-    from a second start of the same send after Temporal forgot the first."""
+class BareSend(SendRequest):
+    """A send whose content travels beside it, as a `TemplateBody`."""
 
-    send: SendRequest
+    @model_validator(mode="after")
+    def _one_template(self) -> Self:
+        return self
+
+
+class TemplateBody(Contract):
+    """A content by itself: the same for many sends, so that it is kept once (`runtime/bodies.py`)."""
+
+    workspace_id: WorkspaceId
+    template: Template
+
+
+class FingerprintRequest(Contract):
+    """`fingerprint_template`, together with a `TemplateBody` where the send does not name its content by ref. `run_id`
+    is the run's first execution id: it tells this send's own retries and resets from a second start of the same send
+    after Temporal forgot the first."""
+
+    send: BareSend
     run_id: str
     content_only: bool = False
     """For a broadcast: the content is prepared, nobody is checked and no send id is claimed. Its recipients are, one by
     one, when their turn comes."""
+
+    @classmethod
+    def of(cls, send: SendRequest, run_id: str, *, content_only: bool = False) -> Self:
+        """Without the content."""
+        bare = BareSend.model_construct(**dict(send) | {"template": None})
+        return cls(send=bare, run_id=run_id, content_only=content_only)
+
+    def with_content(self, body: TemplateBody | None) -> Self:
+        """With the content that travelled beside it."""
+        if body is None:
+            return self
+        return self.model_copy(update={"send": self.send.model_copy(update={"template": body.template})})
 
 
 class Pace(Contract):

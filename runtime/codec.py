@@ -20,6 +20,8 @@ else:
     from backports import zstd
 
 ENCRYPTED = b"binary/encrypted"
+BODY = "genieos-template-body"
+"""Metadata of a payload that may be kept outside of the history; stays in sight where the payload is encrypted."""
 _ENCODING = "encoding"
 _KEY_ID = "encryption-key-id"
 _COMPRESSION = "compression"
@@ -75,6 +77,8 @@ class EncryptingCodec(PayloadCodec):
             return payload
         plain = payload.SerializeToString()
         metadata = {_ENCODING: ENCRYPTED, _KEY_ID: self._current.encode()}
+        if BODY in payload.metadata:
+            metadata[BODY] = payload.metadata[BODY]
         if len(plain) >= _WORTH_COMPRESSING:
             packed = zstd.compress(plain)
             if len(packed) < len(plain):

@@ -10,24 +10,36 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import Failure
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter, pydantic_data_converter
 from temporalio.converter import (
     CompositePayloadConverter,
     DataConverter,
-    DefaultFailureConverterWithEncodedAttributes,
+    DefaultFailureConverter,
     DefaultPayloadConverter,
     EncodingPayloadConverter,
     JSONPlainPayloadConverter,
+    PayloadConverter,
 )
 from temporalio.exceptions import ApplicationError
 
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.received import Received, refusal_of
-from runtime.codec import ENCRYPTED, CannotOpen, EncryptingCodec
+from contracts.target import TemplateBody
+from runtime.codec import BODY, ENCRYPTED, CannotOpen, EncryptingCodec
+
+_CODES = frozenset(code.value for code in ErrorCode)
 
 
 class RefusingJsonConverter(PydanticJSONPlainPayloadConverter):
-    """Reads JSON, or says why it cannot, without quoting it."""
+    """Reads JSON, or says why it cannot, without quoting it. Marks the bodies of templates, for external storage."""
+
+    def to_payload(self, value: Any) -> Payload | None:
+        """None where the value is not for JSON."""
+        payload = super().to_payload(value)
+        if payload is not None and isinstance(value, TemplateBody):
+            payload.metadata[BODY] = b"1"
+        return payload
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         """Raises a final failure `request_invalid` for what is not JSON, or not what the type says."""
@@ -80,7 +92,36 @@ class RefusingPayloadConverter(CompositePayloadConverter):
         )
 
 
-data_converter = replace(pydantic_data_converter, payload_converter_class=RefusingPayloadConverter)
+class CodedFailureConverter(DefaultFailureConverter):
+    """Failures with one of our codes say what to do; where in our code they were raised is left out."""
+
+    encrypts = False
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        """Called for each cause too."""
+        super().to_failure(exception, payload_converter, failure)
+        code = failure.application_failure_info.type
+        is_ours = code in _CODES
+        if is_ours:
+            failure.stack_trace = ""
+        if self.encrypts:  # the SDK's own layout: who has the codec reads message and stack trace, in any language
+            hidden = {"message": failure.message, "stack_trace": failure.stack_trace}
+            failure.encoded_attributes.CopyFrom(payload_converter.to_payloads([hidden])[0])
+            failure.message = f"{code}: the rest is encrypted" if is_ours else "Encoded failure"
+            failure.stack_trace = ""
+
+
+class EncryptingFailureConverter(CodedFailureConverter):
+    """Leaves to the codec what a failure says, and in plain sight only its type."""
+
+    encrypts = True
+
+
+data_converter = replace(
+    pydantic_data_converter,
+    payload_converter_class=RefusingPayloadConverter,
+    failure_converter_class=CodedFailureConverter,
+)
 """What reads and writes in plain."""
 
 
@@ -94,5 +135,5 @@ def encrypting_converter(codec: EncryptingCodec | None) -> DataConverter:
         return data_converter
     found = replace(data_converter, payload_codec=codec)
     if codec.encrypts:
-        return replace(found, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)
+        return replace(found, failure_converter_class=EncryptingFailureConverter)
     return found

@@ -2,34 +2,55 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client, WithStartWorkflowOperation
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.attributes import SEARCH_ATTRIBUTES
+from runtime.bodies import TemplateBodies, external_bodies
 from runtime.converter import encrypting_converter
 from runtime.metrics import exporting
 from runtime.settings import Settings
+from store.store import Store
 
 T = TypeVar("T")
 
 DEFAULT_ADDRESS = "localhost:7233"
 
 
-async def connect(settings: Settings | None = None, *, lazy: bool = False, runtime: Runtime | None = None) -> Client:
-    """A client for the configured server, which encrypts as the settings say. Raises `RuntimeError` where the server
-    does not answer (a lazy client connects at its first call instead), and `KeyringError` without a master key."""
-    converter = encrypting_converter((settings or Settings()).codec())
+async def connect(
+    settings: Settings | None = None,
+    *,
+    lazy: bool = False,
+    runtime: Runtime | None = None,
+    store: Store | None = None,
+) -> Client:
+    """A client for the configured server, which encrypts as the settings say. With a store it is one for workers, which
+    keep large bodies there. Raises `RuntimeError` where the server does not answer (a lazy client connects at its first
+    call instead), and `KeyringError` without a master key."""
+    converter = converter_of(settings or Settings(), store)
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", DEFAULT_ADDRESS)
     return await Client.connect(**config, data_converter=converter, runtime=runtime or make_runtime(), lazy=lazy)
+
+
+def converter_of(settings: Settings, store: Store | None) -> DataConverter:
+    """How this process writes and reads payloads."""
+    codec = settings.codec()
+    converter = encrypting_converter(codec)
+    if store is None:
+        return converter
+    driver = TemplateBodies(store, codec, converter.payload_converter)
+    return replace(converter, external_storage=external_bodies(driver))
 
 
 @cache
@@ -83,8 +104,11 @@ async def update_with_start(
     result_type: type[T],
     args: Sequence[Any] = (),
     reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    summary: str | None = None,
+    attributes: TypedSearchAttributes | None = None,
 ) -> T:
-    """Starts a run, or finds the open one, and waits for an update of it: one round trip.
+    """Starts a run, or finds the open one, and waits for an update of it: one round trip. `summary` and `attributes`
+    are what people see of a run that is started.
 
     Raises `WorkflowUpdateFailedError`, whose cause has an error code as its type, and `WorkflowAlreadyStartedError`.
     """
@@ -95,6 +119,8 @@ async def update_with_start(
         task_queue=task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=reuse,
+        static_summary=summary,
+        search_attributes=attributes,
     )
     return await client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
         update, args=args, start_workflow_operation=start, result_type=result_type

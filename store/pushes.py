@@ -41,7 +41,8 @@ class Pushes(SealingRepository):
         if row is None:
             return None
         secret = SecretStr(self._keyring.open(row.secret, _place(workspace_id)).decode())
-        return PushRow(row.url, secret, row.cursor, row.disabled, int(row.changed_at.timestamp() * 1_000_000))
+        url = self._open_text(row.url, _url_place(workspace_id))
+        return PushRow(url, secret, row.cursor, row.disabled, int(row.changed_at.timestamp() * 1_000_000))
 
     async def is_behind(self, workspace_id: str) -> bool:
         """Whether there is a receiver that is on and has not got all of the feed."""
@@ -55,13 +56,14 @@ class Pushes(SealingRepository):
     async def set_receiver(self, workspace_id: str, url: str, secret: SecretStr, cursor: int) -> None:
         """Pushes to `url` from now on. A new receiver begins after `cursor`; a changed one goes on where it was."""
         sealed = self._keyring.seal(secret.get_secret_value().encode(), _place(workspace_id))
+        sealed_url = self._seal_text(url, _url_place(workspace_id))  # it may have a token in it
         insert = self._upsert(push).values(
-            workspace_id=workspace_id, url=url, secret=sealed, cursor=cursor, changed_at=self._clock()
+            workspace_id=workspace_id, url=sealed_url, secret=sealed, cursor=cursor, changed_at=self._clock()
         )
         await self._connection.execute(
             insert.on_conflict_do_update(
                 index_elements=[push.c.workspace_id],
-                set_={"url": url, "secret": sealed, "disabled": None, "changed_at": self._clock()},
+                set_={"url": sealed_url, "secret": sealed, "disabled": None, "changed_at": self._clock()},
             )
         )
 
@@ -105,3 +107,7 @@ class Pushes(SealingRepository):
 
 def _place(workspace_id: str) -> str:
     return f"push.secret.{workspace_id}"
+
+
+def _url_place(workspace_id: str) -> str:
+    return f"push.url.{workspace_id}"

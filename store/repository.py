@@ -1,5 +1,6 @@
 """What every repository shares."""
 
+import base64
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.keyring import Keyring
 
+_SEALED = "sealed:"
 IN_BATCH = 500
 """How many values one `IN (…)` carries: below every engine's bound on parameters."""
 
@@ -64,3 +66,13 @@ class SealingRepository(Repository):
     def __init__(self, connection: AsyncConnection, keyring: Keyring, clock: Callable[[], datetime]) -> None:
         super().__init__(connection, clock)
         self._keyring = keyring
+
+    def _seal_text(self, value: str, place: str) -> str:
+        """A sealed value for a column of text."""
+        return _SEALED + base64.b64encode(self._keyring.seal(value.encode(), place)).decode()
+
+    def _open_text(self, stored: str, place: str) -> str:
+        """What `_seal_text` sealed; text that an older release left in plain as it is."""
+        if not stored.startswith(_SEALED):
+            return stored
+        return self._keyring.open(base64.b64decode(stored.removeprefix(_SEALED)), place).decode()

@@ -27,6 +27,7 @@ from sqlalchemy import (
     update,
 )
 
+from contracts.masking import without_addresses
 from contracts.suppression import OURS, WORKSPACE, Cause
 from store.person import Kind, Person
 from store.repository import IN_BATCH, SealingRepository
@@ -115,7 +116,7 @@ class Suppressions(SealingRepository):
                     "cursor": number,
                     "identity": seal(_PREFIX[person.kind] + person.value.encode(), _place(workspace_id, person)),
                     "source": None if one.lifts else one.source,
-                    "reason": None if one.lifts else one.reason,
+                    "reason": None if one.lifts else without_addresses(one.reason),
                     "event_id": None if one.lifts else one.event_id,
                     "first_seen_at": seen,
                     "last_seen_at": seen,

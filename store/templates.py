@@ -19,6 +19,15 @@ class Templates(SealingRepository):
             .on_conflict_do_nothing()
         )
 
+    async def holds(self, workspace_id: str, template_ref: str) -> bool:
+        """Whether a content is kept."""
+        found = await self._connection.scalar(
+            select(template.c.created_at).where(
+                template.c.workspace_id == workspace_id, template.c.template_ref == template_ref
+            )
+        )
+        return found is not None
+
     async def get(self, workspace_id: str, template_ref: str) -> Template | None:
         """The content under a ref."""
         sealed = await self._connection.scalar(

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
+from temporalio.converter import DataConverter
 from temporalio.testing import WorkflowEnvironment
 
 from activities.connectors import InstalledConnectors
@@ -33,7 +34,7 @@ from endpoint.tokens import HEADER
 from runtime.converter import data_converter
 from runtime.metrics import WorkerMetrics
 from runtime.settings import Settings
-from runtime.temporal import make_runtime
+from runtime.temporal import converter_of, make_runtime
 from sandbox.app import create_app as create_sandbox
 from sandbox.settings import SandboxSettings
 from store.keyring import Keyring, new_key_text, parse_keys
@@ -79,13 +80,19 @@ async def served(app: Starlette, **options: Any) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def temporal_server(metrics_address: str | None = None) -> AsyncGenerator[Client]:
-    """A dev server that knows our search attributes. Workers with its client answer `/metrics` at the address."""
+async def temporal_server(
+    metrics_address: str | None = None,
+    converter: DataConverter = data_converter,
+    database: Path | None = None,
+) -> AsyncGenerator[Client]:
+    """A dev server that knows our search attributes, in memory or in a file. Workers with its client answer `/metrics`
+    at the address."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sys.executable).parent / "temporal"),
         search_attributes=[SearchAttributeKey.for_keyword(name) for name in SEARCH_ATTRIBUTES],
-        data_converter=data_converter,
+        data_converter=converter,
         runtime=make_runtime(metrics_address),
+        dev_server_database_filename=None if database is None else str(database),
         dev_server_log_level="error",
     ) as environment:
         yield environment.client
@@ -204,14 +211,22 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(folder: Path, sandbox: SandboxSettings | None = None) -> AsyncGenerator[Stage]:
+async def stage(
+    folder: Path,
+    sandbox: SandboxSettings | None = None,
+    *,
+    encrypt: bool = False,
+    temporal_database: Path | None = None,
+) -> AsyncGenerator[Stage]:
     """Builds everything, and takes it down in reverse."""
     async with AsyncExitStack() as stack:
         metrics_address = f"127.0.0.1:{_free_port()}"
-        client = await stack.enter_async_context(temporal_server(metrics_address))
+        keys = new_key_text()
         sandbox_url = await stack.enter_async_context(served(create_sandbox(sandbox)))
-        keyring = Keyring(parse_keys(new_key_text()))
+        keyring = Keyring(parse_keys(keys))
         settings = Settings(
+            master_key=SecretStr(keys),
+            encrypt_payloads=encrypt,
             database_url=f"sqlite+aiosqlite:///{folder / 'connector.db'}",
             admin_token=SecretStr("admin-token"),
             iterable_us_url=f"{sandbox_url}/us",
@@ -224,6 +239,9 @@ async def stage(folder: Path, sandbox: SandboxSettings | None = None) -> AsyncGe
         await migrate(settings.database_url)
         store = await Store.open(settings.database_url, keyring)
         stack.push_async_callback(store.close)
+        client = await stack.enter_async_context(
+            temporal_server(metrics_address, converter_of(settings, store), temporal_database)
+        )
         endpoint_url = await stack.enter_async_context(served(create_app(store, client, settings)))
         settings.public_url = endpoint_url
         metrics = WorkerMetrics(make_runtime(metrics_address).metric_meter)

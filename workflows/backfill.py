@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.received import Received
     from iterable.webhook_event import EMAIL_EVENTS
     from workflows.failures import failure
+    from workflows.window import moment, show_backfill
 
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 OWN_TIMEOUT = timedelta(seconds=30)
@@ -46,7 +47,9 @@ class BackfillWorkflow:
         since = plan.since
         while since < plan.until:
             until = min(since + WINDOW, plan.until)
+            step = f"reads {moment(since)} to {moment(until)} UTC"
             for name in request.event_names or EMAIL_EVENTS:
+                show_backfill(request, "reading", BackfillResult(read=read, found=found), f"{step}: {name}")
                 part = await self._read(
                     ExportWindow(workspace_id=request.workspace_id, event_name=name, since=since, until=until)
                 )
@@ -60,7 +63,9 @@ class BackfillWorkflow:
                 workflow.continue_as_new(
                     request if request.since is None else request.model_copy(update={"since": since})
                 )
-        return BackfillResult(read=read, found=found)
+        done = BackfillResult(read=read, found=found)
+        show_backfill(request, "done", done, "nothing, this run is over")
+        return done
 
     async def _plan(self, request: BackfillRequest) -> BackfillPlan:
         if request.since is not None and request.until is not None:
@@ -76,6 +81,7 @@ class BackfillWorkflow:
         return await workflow.execute_activity_method(
             BackfillActivities.read_export,
             window,
+            summary=f"{window.event_name} since {moment(window.since)}",
             start_to_close_timeout=EXPORT_TIMEOUT,
             heartbeat_timeout=EXPORT_HEARTBEAT,
             schedule_to_close_timeout=EXPORT_PATIENCE,

@@ -31,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.received import Received
     from contracts.send import Recipient, SendRequest
     from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
-    from contracts.target import FingerprintRequest, PreparedSend
+    from contracts.target import FingerprintRequest, PreparedSend, TemplateBody
     from contracts.template import Stream
     from workflows.failures import failure, failure_of
     from workflows.window import show_broadcast
@@ -184,7 +184,10 @@ class BroadcastWorkflow:
         )
         return await workflow.execute_activity_method(
             SendActivities.fingerprint_template,
-            FingerprintRequest(send=content, run_id=workflow.info().first_execution_run_id, content_only=True),
+            args=[
+                FingerprintRequest.of(content, workflow.info().first_execution_run_id, content_only=True),
+                request.template and TemplateBody(workspace_id=request.workspace_id, template=request.template),
+            ],
             start_to_close_timeout=OWN_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,

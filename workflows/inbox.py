@@ -8,6 +8,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.inbox import InboxActivities
     from contracts.inbox import InboxShard
+    from workflows.window import show_inbox
 
 DRAIN_TIMEOUT = timedelta(minutes=2)
 HEARTBEAT = timedelta(seconds=15)
@@ -30,6 +31,7 @@ class EventInboxWorkflow:
     def __init__(self, shard: InboxShard) -> None:
         del shard
         self._awake = True  # whatever started this run is a reason to look
+        self._drained = 0
 
     @workflow.run
     async def run(self, shard: InboxShard) -> None:
@@ -37,6 +39,7 @@ class EventInboxWorkflow:
         idle = drains = 0
         while self._awake or idle < IDLE_SWEEPS:
             self._awake = False
+            show_inbox(shard, self._drained, "drains what waits")
             result = await workflow.execute_activity_method(
                 InboxActivities.drain_inbox,
                 shard,
@@ -44,16 +47,18 @@ class EventInboxWorkflow:
                 heartbeat_timeout=HEARTBEAT,
                 retry_policy=RETRY,
             )
+            self._drained += result.drained
             idle = 0 if result.drained or result.set_aside else idle + 1
             self._awake = self._awake or result.more
             drains += 1
             if drains >= MOST_DRAINS or workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(shard)
-            await self._sleep()
+            await self._sleep(shard)
 
-    async def _sleep(self) -> None:
+    async def _sleep(self, shard: InboxShard) -> None:
+        show_inbox(shard, self._drained, "waits for events, and looks by itself", workflow.now() + SWEEP_EVERY)
         try:
-            await workflow.wait_condition(lambda: self._awake, timeout=SWEEP_EVERY)
+            await workflow.wait_condition(lambda: self._awake, timeout=SWEEP_EVERY, timeout_summary="next look")
         except TimeoutError:
             return
 

@@ -8,6 +8,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.push import PushActivities
     from contracts.push import PushAnswer, PushRequest
+    from workflows.window import moment, plain, show_push
 
 TRY_TIMEOUT = timedelta(seconds=60)
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
@@ -39,6 +40,8 @@ class EventPushWorkflow:
         tries = 0
         while True:
             self._awake = False
+            if self._request.failures == 0:
+                show_push(self._request.workspace_id, "delivering", "the next batch")
             answer = await workflow.execute_activity_method(
                 PushActivities.push_batch, self._request, start_to_close_timeout=TRY_TIMEOUT, retry_policy=OWN
             )
@@ -47,12 +50,12 @@ class EventPushWorkflow:
                 case "delivered":
                     self._retry = False
                     self._request = PushRequest(workspace_id=self._request.workspace_id)
-                    if not answer.more and not await self._news():
+                    if not answer.more and not await self._news("delivering"):
                         return
                 case "failed":
                     await self._after_failure(answer)
                 case "empty" | "off":
-                    if not await self._news():
+                    if not await self._news("delivering" if answer.end == "empty" else "off"):
                         return
             if tries >= MOST_TRIES or workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(self._request)
@@ -67,8 +70,9 @@ class EventPushWorkflow:
         """Somebody has put something right: no more waiting."""
         self._awake = self._retry = True
 
-    async def _news(self) -> bool:
+    async def _news(self, status: str) -> bool:
         """Whether something comes up within a while."""
+        show_push(self._request.workspace_id, status, "waits for news, then ends", workflow.now() + LINGER)
         try:
             await workflow.wait_condition(lambda: self._awake, timeout=LINGER)
         except TimeoutError:
@@ -91,9 +95,11 @@ class EventPushWorkflow:
         if answer.retry_after is not None:
             wait = max(timedelta(seconds=answer.retry_after), WAITS[0])
         # News does not cut the wait short: it is there because the receiver cannot keep up.
-        workflow.set_current_details(f"{failures} tries failed ({answer.problem}); the next one in {wait}")
+        problem = plain(answer.problem or "")
+        what = f"{failures} tries failed ({problem}), since {moment(since)} UTC; waits for the next one"
+        show_push(self._request.workspace_id, "failing", what, workflow.now() + wait)
         try:
-            await workflow.wait_condition(lambda: self._retry, timeout=wait)
+            await workflow.wait_condition(lambda: self._retry, timeout=wait, timeout_summary="next try")
         except TimeoutError:
             return
         self._retry = False

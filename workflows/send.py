@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.target import TargetActivities
     from contracts.errors import ConnectorError, ErrorCode
     from contracts.event import Event, in_order
+    from contracts.names import shadow_workflow_id
     from contracts.preview import PreviewRequest
     from contracts.received import Received
     from contracts.send import DRY_RUN, CancelAnswer, SendRequest, SendResult, SendStatus, standing
@@ -33,9 +34,11 @@ with workflow.unsafe.imports_passed_through():
         TargetEnd,
         TargetOutcome,
         TargetRequest,
+        TemplateBody,
     )
     from workflows.failures import failure, failure_of, ran_out_of_time
-    from workflows.window import show_send
+    from workflows.send_window import show_send
+    from workflows.window import failed_with, next_step
 
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 """Our store and Temporal: tried until they are back; the run stays open and shows the last error."""
@@ -103,6 +106,7 @@ class SendWorkflow:
         self._cancel_asked = False
         self._result: SendResult | None = None
         self._failure: ApplicationError | None = None
+        self._view: tuple[SendRequest, SendStatus | None, str] | None = None  # as shown last
 
     @workflow.run
     async def run(self, received: Received[SendRequest] | None = None) -> SendResult:
@@ -152,8 +156,8 @@ class SendWorkflow:
         if request.dry_run:
             return prepared.ending or await self._preview(request, prepared)
         if prepared.ending is None and request.send_at is not None and request.send_at > workflow.now():
-            self._show(request, None, f"sends at {request.send_at:%Y-%m-%d %H:%M:%S %Z}")
-            await self._wait(request.send_at - workflow.now())
+            self._show(request, None, "waits for its send_at", request.send_at)
+            await self._wait(request.send_at - workflow.now(), "send_at")
             prepared = await self._prepare(request)  # settings and suppressions may have changed meanwhile
         if prepared.ending is not None:
             self._show(request, prepared.ending.status, "nothing, this send is over")
@@ -179,9 +183,14 @@ class SendWorkflow:
         return self._snapshot(SendStatus.SKIPPED, DRY_RUN).model_copy(update={"preview": summary})
 
     async def _prepare(self, request: SendRequest) -> PreparedSend:
+        self._show(request, None, "checks the request, and looks for its content in Iterable")
         self._prepared = await workflow.execute_activity_method(
             SendActivities.fingerprint_template,
-            FingerprintRequest(send=request, run_id=workflow.info().first_execution_run_id),
+            args=[
+                FingerprintRequest.of(request, workflow.info().first_execution_run_id),
+                request.template and TemplateBody(workspace_id=request.workspace_id, template=request.template),
+            ],
+            summary=f"{request.stream}, {'content in full' if request.template else 'content by ref'}",
             start_to_close_timeout=OWN_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
@@ -191,7 +200,12 @@ class SendWorkflow:
         return self._prepared
 
     async def _ensure_shadow(self, request: SendRequest, prepared: PreparedSend, gone: Shadow | None = None) -> Shadow:
-        self._show(request, None, "waits for this content's template and campaign in Iterable")
+        self._show(
+            request,
+            None,
+            "waits for this content's template and campaign in Iterable: the run "
+            f"`{shadow_workflow_id(request.workspace_id, prepared.fingerprint)}` makes them",
+        )
         wanted = ShadowRequest(
             workspace_id=request.workspace_id,
             fingerprint=prepared.fingerprint,
@@ -201,6 +215,7 @@ class SendWorkflow:
         waiting = workflow.start_activity_method(
             ShadowActivities.ensure_shadow,
             ShadowWanted(shadow=wanted, gone=gone),
+            summary=f"content {prepared.fingerprint[:12]}",
             task_queue=f"{workflow.info().task_queue}-shadow",  # who waits must take no slot from who works
             start_to_close_timeout=SHADOW_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
@@ -218,8 +233,9 @@ class SendWorkflow:
             retry_policy=PROVIDER,
         )
         wait = prepared.pace.profile_wait_seconds
-        self._show(request, None, f"waits {wait} s for Iterable to know the profile")
-        await self._wait(timedelta(seconds=wait))
+        until = workflow.now() + timedelta(seconds=wait)
+        self._show(request, None, "waits for Iterable to know the profile that was written", until)
+        await self._wait(timedelta(seconds=wait), "profile")
 
     # ── the message goes out ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -270,6 +286,7 @@ class SendWorkflow:
                 shadow=self._shadow,
                 despite_unknown=despite_unknown,
             ),
+            summary=f"campaign {self._shadow.campaign_id}",
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
             heartbeat_timeout=HEARTBEAT,
@@ -302,8 +319,9 @@ class SendWorkflow:
     async def _find_out(self, request: SendRequest, prepared: PreparedSend) -> FoundOutcome:
         """An attempt's answer was lost: look for evidence until there is some, or the window ends. The window does not
         end while Iterable cannot be asked, unless the send has waited for as long as it may."""
-        self._show(request, None, "looks for evidence of an attempt whose answer was lost")
         pace, began = prepared.pace, workflow.now()
+        until = began + timedelta(seconds=pace.reconcile_within_seconds)
+        self._show(request, None, "looks for evidence of an attempt whose answer was lost", until)
         while True:
             self._looks += 1
             found = await self._evidence(request)
@@ -314,12 +332,14 @@ class SendWorkflow:
             left = began + timedelta(seconds=window) - workflow.now()
             if left <= timedelta(0):
                 return found
-            await self._until(lambda: bool(self._events), min(left, timedelta(seconds=pace.evidence_every_seconds)))
+            every = timedelta(seconds=pace.evidence_every_seconds)
+            await self._until(lambda: bool(self._events), min(left, every), "next look for evidence")
 
     async def _evidence(self, request: SendRequest) -> FoundOutcome:
         return await workflow.execute_activity_method(
             OutcomeActivities.find_outcome,
             FindOutcomeRequest(workspace_id=request.workspace_id, send_id=request.send_id, recipient=request.recipient),
+            summary="did a lost attempt reach Iterable?",
             start_to_close_timeout=CALL_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
@@ -329,15 +349,18 @@ class SendWorkflow:
 
     async def _follow(self, request: SendRequest, prepared: PreparedSend) -> SendResult:
         """Until the first event, and then until the message is settled or has been quiet for long enough."""
-        self._show(request, SendStatus.ACCEPTED, "waits for Iterable's events")
         confirm_within = timedelta(seconds=prepared.pace.confirm_within_seconds)
         settle_for = timedelta(seconds=prepared.pace.settle_for_seconds)
+        self._show(
+            request, self._status(), "Iterable has it; waits for the first event", workflow.now() + confirm_within
+        )
         with contextlib.suppress(asyncio.CancelledError):  # Iterable has it; a cancelled run only stops following
-            await self._until(lambda: self._status() is not SendStatus.ACCEPTED, confirm_within)
+            await self._until(lambda: self._status() is not SendStatus.ACCEPTED, confirm_within, "first event")
             if self._status() is SendStatus.ACCEPTED and await self._look_for_events(request):
-                await self._until(lambda: self._status() is not SendStatus.ACCEPTED, INBOX_PATIENCE)
+                await self._until(lambda: self._status() is not SendStatus.ACCEPTED, INBOX_PATIENCE, "events to arrive")
             if self._status() is not SendStatus.ACCEPTED:
-                await self._until(lambda: self._status() in _SETTLED, settle_for)
+                self._show(request, self._status(), "waits for a bounce or a complaint", workflow.now() + settle_for)
+                await self._until(lambda: self._status() in _SETTLED, settle_for, "bounce or complaint")
         return await self._conclude(request)
 
     async def _conclude(self, request: SendRequest) -> SendResult:
@@ -374,6 +397,7 @@ class SendWorkflow:
         await workflow.execute_activity_method(
             SendActivities.close_send,
             SendEnding(workspace_id=request.workspace_id, send_id=request.send_id, status=status, reason=reason),
+            summary=f"{status} {reason or ''}".strip(),
             start_to_close_timeout=OWN_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
@@ -383,11 +407,9 @@ class SendWorkflow:
     async def _fail(self, request: SendRequest, error: ApplicationError) -> SendResult:
         if self._in_doubt and error.type != ErrorCode.OUTCOME_UNKNOWN:  # whatever else failed, that matters most
             error = failure(ErrorCode.OUTCOME_UNKNOWN, f"{self._what_was_tried(1)}; then {error.type}")
-        if self._prepared is None:  # it failed before it was in the ledger
-            self._show(request, SendStatus.FAILED, error.message)
-        else:
+        if self._prepared is not None:  # it is in the ledger
             await self._end(request, SendStatus.FAILED, error.type)
-            self._show(request, SendStatus.FAILED, error.message)
+        self._show_step(request, SendStatus.FAILED, failed_with(error))
         raise error
 
     # ── what others ask of a run ──────────────────────────────────────────────────────────────────────────────────
@@ -421,6 +443,7 @@ class SendWorkflow:
         for event in events:
             if len(self._events) < MOST_EVENTS:
                 self._events.setdefault(event.event_id, event)
+        self._show_events()
 
     @workflow.query
     def timeline(self) -> list[Event]:
@@ -456,19 +479,31 @@ class SendWorkflow:
         finally:
             self._cancellable = None
 
-    async def _wait(self, duration: timedelta) -> None:
+    async def _wait(self, duration: timedelta, what: str) -> None:
         """A durable wait that a cancellation ends."""
-        await self._until(lambda: self._cancel_asked, duration)
+        await self._until(lambda: self._cancel_asked, duration, what)
         self._unless_cancelled()
 
-    async def _until(self, condition: Callable[[], bool], at_most: timedelta) -> None:
+    async def _until(self, condition: Callable[[], bool], at_most: timedelta, what: str) -> None:
+        """`what` names the timer in the Temporal UI."""
         try:
-            await workflow.wait_condition(condition, timeout=at_most)
+            await workflow.wait_condition(condition, timeout=at_most, timeout_summary=what)
         except TimeoutError:
             return
 
-    def _show(self, request: SendRequest, status: SendStatus | None, next_step: str) -> None:
-        show_send(request, self._prepared, self._shadow, status, list(self._events.values()), next_step)
+    def _show(self, request: SendRequest, status: SendStatus | None, step: str, until: datetime | None = None) -> None:
+        self._show_step(request, status, next_step(step, until))
+
+    def _show_step(self, request: SendRequest, status: SendStatus | None, step: str) -> None:
+        self._view = request, status, step
+        events = list(self._events.values())
+        show_send(request, self._prepared, self._shadow, status or SendStatus.SENDING, events, step)
+
+    def _show_events(self) -> None:
+        """Events came while the run goes on with what it does."""
+        if self._view is not None and self._result is None and self._failure is None:
+            request, status, step = self._view
+            self._show_step(request, self._status() if self._accepted_at is not None else status, step)
 
     def _snapshot(self, status: SendStatus, reason: str | None = None) -> SendResult:
         events = in_order(list(self._events.values()))

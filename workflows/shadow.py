@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.shadow import ShadowActivities
     from contracts.shadow import ActivationRequest, CampaignRequest, Shadow, ShadowRequest
     from workflows.failures import failure_of
-    from workflows.window import show_shadow
+    from workflows.window import failed_with, next_step, show_shadow
 
 PATIENCE = timedelta(hours=24)
 """How long Iterable may be away before the sends that wait for this shadow fail."""
@@ -33,33 +33,43 @@ class ShadowCampaignWorkflow:
         try:
             return await self._make(request)
         except ActivityError as error:
-            raise failure_of(error) from None
+            failed = failure_of(error)
+            show_shadow(request, "failed", failed_with(failed))
+            raise failed from None
 
     async def _make(self, request: ShadowRequest) -> Shadow:
-        show_shadow(request, None)
+        show_shadow(request, "creating", next_step("writes the template"))
         template_id = await workflow.execute_activity_method(
             ShadowActivities.upsert_template,
             request,
+            summary=f"content {request.fingerprint[:12]}",
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=PATIENCE,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=RETRY,
         )
+        show_shadow(request, "creating", next_step(f"creates a campaign of template {template_id}"))
         campaign_id = await workflow.execute_activity_method(
             ShadowActivities.create_campaign,
             CampaignRequest(**request.model_dump(), template_id=template_id),
+            summary=f"template {template_id}",
             start_to_close_timeout=LISTING_TIMEOUT,
             schedule_to_close_timeout=PATIENCE,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=RETRY,
         )
         shadow = Shadow(template_id=template_id, campaign_id=campaign_id)
-        show_shadow(request, shadow)
-        return await workflow.execute_activity_method(
+        show_shadow(
+            request, "activating", next_step("has the campaign activated, and waits until it is Running"), shadow
+        )
+        running = await workflow.execute_activity_method(
             ShadowActivities.activate_campaign,
             ActivationRequest(workspace_id=request.workspace_id, fingerprint=request.fingerprint, shadow=shadow),
+            summary=f"campaign {campaign_id}",
             start_to_close_timeout=RUNNING_WITHIN,
             schedule_to_close_timeout=PATIENCE,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=RETRY,
         )
+        show_shadow(request, "running", next_step("nothing, the campaign takes sends"), shadow)
+        return running

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.received import Received
     from contracts.suppression import PushBatch, PushedBatch, SyncProgress, SyncRequest
     from workflows.failures import failure, failure_of
-    from workflows.window import show_sync
+    from workflows.window import failed_with, next_step, show_sync
 
 CALL_TIMEOUT = timedelta(minutes=2)
 """One bulk call, or the look-ups of a smaller batch."""
@@ -44,7 +44,10 @@ class SuppressionSyncWorkflow:
         try:
             return await self._sync(request)
         except ActivityError as error:
-            raise failure_of(error) from None
+            failed = failure_of(error)
+            step = f"{failed_with(failed)} The next sync goes on where this one stopped."
+            show_sync(request.workspace_id, self._progress, "failed", step)
+            raise failed from None
 
     async def _sync(self, request: SyncRequest) -> SyncProgress:
         self._progress = request.progress
@@ -52,14 +55,16 @@ class SuppressionSyncWorkflow:
             await self._batches(request)
             request = request.model_copy(update={"phase": "withdraw", "after": 0})
         await self._batches(request)
-        show_sync(request.workspace_id, self._progress, "nothing, this sync is over")
+        show_sync(request.workspace_id, self._progress, "done", next_step("nothing, this sync is over"))
         return self._progress
 
     async def _batches(self, request: SyncRequest) -> None:
         """All of one phase, or as many as a run takes."""
         after, more, batches = request.after, True, 0
         while more:
-            show_sync(request.workspace_id, self._progress, f"{request.phase} after cursor {after}")
+            show_sync(
+                request.workspace_id, self._progress, "running", next_step(f"{request.phase} after cursor {after}")
+            )
             done = await self._batch(request, after)
             self._progress = self._progress.plus(done, withdrawn=request.phase == "withdraw")
             after, more, batches = done.next_after, done.more, batches + 1
@@ -71,6 +76,7 @@ class SuppressionSyncWorkflow:
         return await workflow.execute_activity_method(
             SuppressionSyncActivities.push_suppressions if pushes else SuppressionSyncActivities.withdraw_suppressions,
             PushBatch(workspace_id=request.workspace_id, after=after),
+            summary=f"{request.phase} after {after}",
             start_to_close_timeout=CALL_TIMEOUT,
             schedule_to_close_timeout=PATIENCE,
             heartbeat_timeout=HEARTBEAT,

@@ -1,79 +1,106 @@
-"""What an admin sees of a run in the Temporal UI: search attributes and details. No address in either."""
+"""What an admin sees of a run in the Temporal UI: search attributes, and details in Markdown. No address in either."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.attributes import SEARCH_ATTRIBUTES
+    from contracts.attributes import CAMPAIGN_ID, FINGERPRINT, RECIPIENT_HASH, STATUS, STREAM, WORKSPACE
+    from contracts.backfill import BackfillRequest, BackfillResult
     from contracts.broadcast import BroadcastProgress, BroadcastRequest
     from contracts.broadcasting import LaneRequest
     from contracts.connector import ConnectorStatus
-    from contracts.event import Event, EventKind, in_order
-    from contracts.send import SendRequest, SendStatus
+    from contracts.inbox import InboxShard
     from contracts.shadow import Shadow, ShadowRequest
-    from contracts.skip import skip_class
     from contracts.suppression import SyncProgress
-    from contracts.target import PreparedSend
 
-WORKSPACE, STATUS, STREAM, FINGERPRINT, CAMPAIGN_ID, RECIPIENT_HASH = (
-    SearchAttributeKey.for_keyword(name) for name in SEARCH_ATTRIBUTES
-)
+__all__ = ["CAMPAIGN_ID", "FINGERPRINT", "RECIPIENT_HASH", "STATUS", "STREAM", "WORKSPACE"]
 
-
-def show_send(
-    request: SendRequest,
-    prepared: PreparedSend | None,
-    shadow: Shadow | None,
-    status: SendStatus | None,
-    events: list[Event],
-    next_step: str,
-) -> None:
-    """Puts a send's state into its run's details and search attributes. One history event."""
-    attributes = [
-        WORKSPACE.value_set(request.workspace_id),
-        STREAM.value_set(request.stream),
-        STATUS.value_set(status or SendStatus.SENDING),
-    ]
-    lines = [f"**{status or SendStatus.SENDING}** · {request.stream} · send `{request.send_id}`"]
-    if prepared is not None:
-        attributes += [
-            FINGERPRINT.value_set(prepared.fingerprint),
-            RECIPIENT_HASH.value_set(prepared.recipient_hash),
-        ]
-        lines.append(f"fingerprint `{prepared.fingerprint}`")
-    if shadow is not None:
-        attributes.append(CAMPAIGN_ID.value_set(str(shadow.campaign_id)))
-        lines.append(f"Iterable campaign {shadow.campaign_id}, template {shadow.template_id}")
-    lines += [f"Next: {next_step}", *_table(events)]
-    workflow.upsert_search_attributes(attributes)  # pyright: ignore[reportUnknownMemberType]
-    workflow.set_current_details("\n\n".join(lines))
+_MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>|#!"} | {"\n": " ", "\r": " "})
 
 
-def _table(events: list[Event]) -> list[str]:
-    if not events:
-        return []
-    rows = [f"| {_time(event.occurred_at)} | {event.kind} | {_reason(event)} |" for event in in_order(events)]
-    return ["\n".join(["| time (UTC) | event | reason |", "|---|---|---|", *rows])]
+def show(attributes: Mapping[SearchAttributeKey[str], str], *paragraphs: str) -> None:
+    """Details cost nothing. An attribute costs an event and an action, so only those that change are written."""
+    known = workflow.info().typed_search_attributes
+    changed = [key.value_set(value) for key, value in attributes.items() if known.get(key) != value]
+    if changed:
+        workflow.upsert_search_attributes(changed)  # pyright: ignore[reportUnknownMemberType]
+    workflow.set_current_details("\n\n".join(part for part in paragraphs if part))
 
 
-def _reason(event: Event) -> str:
-    if event.kind is EventKind.SKIPPED:
-        return f"{event.reason or ''} ({skip_class(event.reason)})"
-    return event.reason or ""
+def plain(text: str) -> str:
+    """Text of others, as it is: no Markdown in it counts."""
+    return text.translate(_MARKDOWN)
 
 
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+def bullets(*rows: tuple[str, str]) -> str:
+    """A list of names and values, or nothing. Values are Markdown. No table: the UI sets no space between cells."""
+    return "\n".join(f"- {name} {value}" for name, value in rows)
 
 
-def show_shadow(request: ShadowRequest, shadow: Shadow | None) -> None:
+def moment(when: datetime) -> str:
+    """A moment as details show it: UTC, to the second."""
+    return f"{when:%Y-%m-%d %H:%M:%S}"
+
+
+def next_step(text: str, until: datetime | None = None) -> str:
+    """What a run does or waits for, and till when at the latest."""
+    return f"**Next:** {text}" + (f" (until {moment(until)} UTC)" if until else "")
+
+
+def failed_with(error: ApplicationError) -> str:
+    """Why a run failed: its code, and the message, which says what to do."""
+    return f"**What to do:** `{error.type}` · {plain(error.message)}"
+
+
+def show_shadow(request: ShadowRequest, status: str, step: str, shadow: Shadow | None = None) -> None:
     """What is being made, and for which content."""
-    attributes = [WORKSPACE.value_set(request.workspace_id), FINGERPRINT.value_set(request.fingerprint)]
+    attributes = {WORKSPACE: request.workspace_id, FINGERPRINT: request.fingerprint, STATUS: status}
     if shadow is not None:
-        attributes.append(CAMPAIGN_ID.value_set(str(shadow.campaign_id)))
-    workflow.upsert_search_attributes(attributes)  # pyright: ignore[reportUnknownMemberType]
+        attributes[CAMPAIGN_ID] = str(shadow.campaign_id)
+    rows = [("fingerprint", f"`{request.fingerprint}`"), ("Iterable message type", str(request.message_type_id))]
+    if shadow is not None:
+        rows += [("Iterable template", str(shadow.template_id)), ("Iterable campaign", str(shadow.campaign_id))]
+    show(attributes, f"**{status}** · template and campaign of one content", step, bullets(*rows))
+
+
+def show_inbox(shard: InboxShard, drained: int, step: str, until: datetime | None = None) -> None:
+    """How much this run has drained: counts only."""
+    show(
+        {WORKSPACE: shard.workspace_id},
+        f"events of `{shard.workspace_id}`, shard {shard.shard} · {drained} drained since this run began",
+        next_step(step, until),
+    )
+
+
+def show_push(workspace_id: str, status: str, step: str, until: datetime | None = None) -> None:
+    """Whether GenieOS gets its batches."""
+    show(
+        {WORKSPACE: workspace_id, STATUS: status}, f"**{status}** · pushes the feed to GenieOS", next_step(step, until)
+    )
+
+
+def show_backfill(request: BackfillRequest, status: str, done: BackfillResult, step: str) -> None:
+    """How far Iterable's export has been read: counts only."""
+    show(
+        {WORKSPACE: request.workspace_id, STATUS: status},
+        f"**{status}** · {done.read} events read from Iterable's export, {done.found} of them new",
+        next_step(step),
+    )
+
+
+def show_sync(workspace_id: str, progress: SyncProgress, status: str, step: str) -> None:
+    """How far a sync of suppressions has come: counts only."""
+    failed = ", ".join(f"{count} {reason}" for reason, count in sorted(progress.failed.items())) or "none"
+    show(
+        {WORKSPACE: workspace_id, STATUS: status},
+        f"**{status}** · {progress.pushed} pushed, {progress.withdrawn} withdrawn, in {progress.batches} batches",
+        f"Not taken by Iterable: {failed}",
+        step,
+    )
 
 
 def show_broadcast(
@@ -99,18 +126,6 @@ def show_broadcast(
         lines.append(f"{progress.rate:.0f} recipients/s, {progress.eta_seconds or 0:.0f} s to go")
     if counts:
         lines.append("\n".join(["| recipients | |", "|---|---|", *(f"| {k} | {v:,} |" for k, v in counts.items())]))
-    workflow.set_current_details("\n\n".join(lines))
-
-
-def show_sync(workspace_id: str, progress: SyncProgress, next_step: str) -> None:
-    """How far a sync of suppressions has come: counts only."""
-    failed = ", ".join(f"{count} {reason}" for reason, count in sorted(progress.failed.items())) or "none"
-    workflow.upsert_search_attributes([WORKSPACE.value_set(workspace_id)])  # pyright: ignore[reportUnknownMemberType]
-    lines = [
-        f"**{progress.pushed} pushed**, {progress.withdrawn} withdrawn, in {progress.batches} batches",
-        f"Not taken by Iterable: {failed}",
-        f"Next: {next_step}",
-    ]
     workflow.set_current_details("\n\n".join(lines))
 
 

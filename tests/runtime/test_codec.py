@@ -120,9 +120,31 @@ async def test_a_failures_message_is_encrypted_and_its_code_is_not() -> None:
     raw = failure.SerializeToString()
     assert b"ann" not in raw
     assert failure.application_failure_info.type == "recipient_invalid"
+    assert failure.message == "recipient_invalid: the rest is encrypted"
     back = await converter.decode_failure(failure)
     assert isinstance(back, ApplicationError)
     assert back.message == "about ann@example.com"
+
+
+def _raised(error: Exception) -> Exception:
+    with pytest.raises(type(error)) as raised:
+        raise error
+    return raised.value
+
+
+@pytest.mark.parametrize("encrypts", [True, False])
+async def test_where_a_failure_was_raised_is_told_of_a_bug_and_not_of_an_error_with_a_code(encrypts: bool) -> None:
+    converter = encrypting_converter(codec(NEW, encrypts=encrypts))
+    traces: list[str] = []
+    for error in (_raised(ApplicationError("x", type="template_unknown")), _raised(KeyError("bug"))):
+        failure = Failure()
+        await converter.encode_failure(error, failure)
+        back = await converter.decode_failure(failure)
+        assert isinstance(back, ApplicationError)
+        assert back.failure is not None
+        traces.append(back.failure.stack_trace)
+    assert traces[0] == ""
+    assert "_raised" in traces[1]
 
 
 @pytest.mark.parametrize("vector", VECTORS["payloads"], ids=lambda vector: vector["what"])
