@@ -76,7 +76,7 @@ screenshots: $(READY) ## Look at our runs in the Temporal UI with Chromium (apt-
 
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
-	$(COMPILE) --extra traces -o requirements/runtime.lock
+	$(COMPILE) -o requirements/runtime.lock
 	$(COMPILE) --extra dev -o requirements/dev.lock
 	$(COMPILE) --extra browser -c requirements/dev.lock -o requirements/browser.lock
 	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock

@@ -198,7 +198,7 @@ def deployment_of(settings: Settings) -> WorkerDeploymentConfig | None:
     """This build, as Worker Versioning knows it; None without a build id.
 
     Runs move to the current version by themselves: a send may wait for a year (`send_at`), and nobody keeps old workers
-    for as long. That an edit does not break open runs is what the recorded histories are replayed for.
+    for as long. So an edit of a workflow must not change the commands of runs that are open.
     """
     if settings.build_id is None:
         return None

@@ -92,8 +92,6 @@ class Settings(BaseSettings):
     deployment_name: str = "iterable-connector"
     build_id: str | None = None
     """Names this build to Temporal's Worker Versioning; without one the worker takes part in none."""
-    traces: bool = False
-    """Sends traces where `OTEL_EXPORTER_OTLP_ENDPOINT` says."""
     worker_queues: Literal["all", "sends", "broadcasts"] = "all"
     """What a worker serves. A broadcast without a rate uses its process to the full: apart, single sends stay quick."""
     audience_roots: Annotated[list[Path], NoDecode] = []
