@@ -21,7 +21,6 @@ from activities.target import known_outcome
 from activities.verdicts import Verdicts
 from contracts.broadcast import AudienceRow, Tally
 from contracts.errors import ErrorCode
-from contracts.event import Event
 from contracts.send import Recipient
 from contracts.target import FindOutcomeRequest, TargetEnd
 from iterable.errors import IterableError, RecipientForgotten
@@ -169,14 +168,14 @@ class HeldLane(Lane):
         async with self.work.store.read() as tx:
             ledger = await tx.members.by_ids(workspace_id, [row.send_id for row in rows])
             attempts = await tx.members.attempts(workspace_id, [row.send_id for row in rows])
-            events = await tx.events.of_sends(workspace_id, [row.send_id for row in rows])
+            proven = await tx.events.proven_at(workspace_id, [row.send_id for row in rows])
         verdicts = Verdicts(self.work.request.pace)
         calls = asyncio.Semaphore(_ASKED_AT_ONCE)
 
         async def look(row: Row) -> None:
             known, tried = ledger.get(row.send_id), attempts.get(row.send_id, [])
             async with calls:
-                verdict, at, asked = await self._look(row, known, tried, events.get(row.send_id, []))
+                verdict, at, asked = await self._look(row, known, tried, proven.get(row.send_id))
             if verdict == "unknown" and self._is_late(row, asked=asked):
                 verdicts.give_up(row)
             else:
@@ -187,7 +186,7 @@ class HeldLane(Lane):
         return len(due)
 
     async def _look(
-        self, row: Row, known: MemberRow | None, tried: list[Attempt], events: list[Event]
+        self, row: Row, known: MemberRow | None, tried: list[Attempt], proven_at: datetime | None
     ) -> tuple[Verdict, datetime, bool]:
         """(verdict, since when where it was taken, whether Iterable was asked)."""
         now = datetime.now(UTC)
@@ -196,8 +195,8 @@ class HeldLane(Lane):
             return "not_taken", now, True
         if outcome.end is TargetEnd.TAKEN:
             return "taken", outcome.accepted_at or now, True
-        if events:
-            return "taken", min(event.occurred_at for event in events), True
+        if proven_at is not None:
+            return "taken", proven_at, True
         if known is None or known.campaign_id is None:
             return "unknown", now, True
         request = FindOutcomeRequest(

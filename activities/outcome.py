@@ -57,14 +57,14 @@ class OutcomeActivities:
             async with self._store.read() as tx:
                 row = await tx.sends.get(request.workspace_id, request.send_id)
                 attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
-                events = (await tx.events.of_sends(request.workspace_id, [request.send_id])).get(request.send_id)
+                proven = await tx.events.proven_at(request.workspace_id, [request.send_id])
             match known_outcome(row, attempts):
                 case None:
                     return FoundOutcome(verdict="not_taken")
                 case TargetOutcome(end=TargetEnd.TAKEN, accepted_at=accepted_at):
                     return FoundOutcome(verdict="taken", accepted_at=accepted_at)
-                case _ if events:
-                    return await self._settle(request, "taken", min(event.occurred_at for event in events))
+                case _ if request.send_id in proven:
+                    return await self._settle(request, "taken", proven[request.send_id])
                 case _ if row is None or row.campaign_id is None:
                     return FoundOutcome(verdict="unknown")
                 case _:

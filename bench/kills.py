@@ -11,8 +11,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -53,9 +55,7 @@ async def flood_and_kill(
         token = await _prepare(development, sends)
         url = f"{development.addresses.endpoint}/webhooks/iterable/bench"
         generator = Generator(url, token, run=1, sends=sends, pause_ms=pause_ms)
-        flood = asyncio.create_task(generator.run(seconds, connections))
-        kills = await _kill_while(development, flood, every)
-        await flood
+        kills = await _flood_and_kill(development, lambda: generator.run(seconds, connections), every)
         began = time.monotonic()
         wanted = {_expected(n, sends) for n in generator.acknowledged}
         found = await _on_timelines(development.settings.database_url)
@@ -73,11 +73,16 @@ async def flood_and_kill(
     )
 
 
-async def _kill_while(development: Development, flood: asyncio.Task[None], every: float) -> int:
+async def _flood_and_kill(development: Development, run: Callable[[], Coroutine[Any, Any, None]], every: float) -> int:
+    """How many were killed: every victim once at least, so on a slow machine the flood comes again."""
+    flood = asyncio.create_task(run())
     for kills, victim in enumerate(itertools.cycle(VICTIMS)):
-        done, _ = await asyncio.wait([flood], timeout=every)
-        if done:
-            return kills
+        await asyncio.wait([flood], timeout=every)
+        if flood.done():
+            await flood
+            if kills >= len(VICTIMS):
+                return kills
+            flood = asyncio.create_task(run())
         await development.stack.kill(victim)
         await development.stack.restart(victim)
     raise AssertionError("a cycle does not end")

@@ -326,7 +326,7 @@ class Events(SealingRepository):
         return found
 
     async def known_messages(self, workspace_id: str, message_ids: Sequence[str]) -> set[str]:
-        """Those of Iterable's messages that events have joined to sends."""
+        """Those of Iterable's messages that are proven to be a send's, by a name."""
         found: set[str] = set()
         for start in range(0, len(message_ids), IN_BATCH):
             found |= set(
@@ -336,10 +336,28 @@ class Events(SealingRepository):
                         event.c.workspace_id == workspace_id,
                         event.c.message_id.in_(message_ids[start : start + IN_BATCH]),
                         event.c.send_id.is_not(None),
+                        event.c.firm,
                     )
                     .distinct()
                 )
             )
+        return found
+
+    async def proven_at(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, datetime]:
+        """When the first event happened that is proven to be a send's, by send. One that was inferred from campaign,
+        person and time proves nothing: it may be another send's."""
+        found: dict[str, datetime] = {}
+        for start in range(0, len(send_ids), IN_BATCH):
+            rows = await self._connection.execute(
+                select(event.c.send_id, func.min(event.c.occurred_at, type_=event.c.occurred_at.type).label("at"))
+                .where(
+                    event.c.workspace_id == workspace_id,
+                    event.c.send_id.in_(send_ids[start : start + IN_BATCH]),
+                    event.c.firm,
+                )
+                .group_by(event.c.send_id)
+            )
+            found.update((row.send_id, row.at) for row in rows)
         return found
 
     async def page(self, workspace_id: str, after: int, limit: int, send_id: str | None = None) -> list[TimelineEntry]:

@@ -71,6 +71,10 @@ class SealingRepository(Repository):
         """A sealed value for a column of text."""
         return _SEALED + base64.b64encode(self._keyring.seal(value.encode(), place)).decode()
 
+    def _is_current_text(self, stored: str) -> bool:
+        """Whether it is sealed, and under the newest key."""
+        return stored.startswith(_SEALED) and self._keyring.is_current(base64.b64decode(stored.removeprefix(_SEALED)))
+
     def _open_text(self, stored: str, place: str) -> str:
         """What `_seal_text` sealed; text that an older release left in plain as it is."""
         if not stored.startswith(_SEALED):

@@ -41,7 +41,7 @@ class SealedColumn:
         return f"{self.table.name}.{self.column}"
 
     @property
-    def sealed(self) -> Column[bytes]:
+    def sealed(self) -> Column[Any]:
         """The column itself."""
         return self.table.c[self.column]
 
@@ -56,6 +56,7 @@ SEALED = (
     SealedColumn(connector, "api_key", lambda row: f"connector.api_key.{row.workspace_id}"),
     SealedColumn(connector, "pending_api_key", lambda row: f"connector.api_key.{row.workspace_id}"),
     SealedColumn(connector, "pending_webhook_token", lambda row: f"connector.webhook_token.{row.workspace_id}"),
+    SealedColumn(push, "url", lambda row: f"push.url.{row.workspace_id}"),
     SealedColumn(push, "secret", lambda row: f"push.secret.{row.workspace_id}"),
     SealedColumn(template, "content", lambda row: f"template.content.{row.workspace_id}/{row.template_ref}"),
     SealedColumn(preview, "body", lambda row: f"preview.body.{row.workspace_id}/{row.send_id}"),
@@ -90,21 +91,26 @@ class Resealing(SealingRepository):
             await self._connection.execute(select(column.table).where(*wanted).order_by(*column.key).limit(_BATCH))
         ).all()
         for row in rows:
-            sealed: bytes = getattr(row, column.column)
-            if self._keyring.is_current(sealed):
-                continue
+            stored: bytes | str = getattr(row, column.column)
             try:
-                fresh = self._reseal(sealed, column.place(row))
+                fresh = self._fresh(stored, column.place(row))
             except KeyringError:
                 tally.unreadable[column.name] += 1
+                continue
+            if fresh is None:
                 continue
             found_by = [part == getattr(row, part.name) for part in column.key]
             # Unless somebody has written it anew since it was read.
             done = await self._connection.execute(
-                update(column.table).where(*found_by, column.sealed == sealed).values({column.column: fresh})
+                update(column.table).where(*found_by, column.sealed == stored).values({column.column: fresh})
             )
             tally.done[column.name] += done.rowcount
         return [getattr(rows[-1], part.name) for part in column.key] if rows else None
 
-    def _reseal(self, sealed: bytes, place: str) -> bytes:
-        return self._keyring.seal(self._keyring.open(sealed, place), place)
+    def _fresh(self, stored: bytes | str, place: str) -> bytes | str | None:
+        """The value under the newest key; None where it is already. Text that was plain is sealed on the way."""
+        if isinstance(stored, str):
+            return None if self._is_current_text(stored) else self._seal_text(self._open_text(stored, place), place)
+        if self._keyring.is_current(stored):
+            return None
+        return self._keyring.seal(self._keyring.open(stored, place), place)
