@@ -1,6 +1,7 @@
 """`POST /webhooks/iterable/{workspace}`, while Temporal is away: intake must not need it."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -18,6 +19,7 @@ from contracts.connector import ConnectorSettings
 from contracts.inbox import InboxShard
 from endpoint.app import create_app
 from endpoint.tokens import HEADER, new_token, token_hash
+from iterable.webhook_event import parse
 from runtime.settings import Settings
 from store.store import Store
 from worker import client_factory
@@ -65,6 +67,20 @@ async def test_events_that_come_together_are_all_kept(http: httpx.AsyncClient, s
     answers = await asyncio.gather(*(http.post(PATH, json=event, headers={HEADER: token}) for event in events))
     assert {answer.status_code for answer in answers} == {204}
     assert await waiting(store) == 100
+
+
+@pytest.mark.parametrize("is_array", [False, True])
+async def test_half_a_character_loses_no_event(
+    http: httpx.AsyncClient, store: Store, token: str, is_array: bool
+) -> None:
+    event = {**EVENT, "dataFields": {**EVENT["dataFields"], "emailSubject": "Hi \ud83d"}}  # pyright: ignore
+    body = json.dumps([event] if is_array else event)
+    answer = await http.post(PATH, content=body, headers={HEADER: token})
+    assert answer.status_code == 204
+    async with store.read() as tx:
+        ((found,), _) = await tx.inbox.batch("acme", 0, 10, 10_000)
+    assert found.body is not None
+    assert parse(found.body).name == EVENT["eventName"]
 
 
 async def test_an_array_is_taken_and_the_same_occurrence_is_kept_once(
