@@ -4,7 +4,6 @@ An occurrence has the same id however it was reported (`iterable.webhook_event.o
 brought is recognised, and windows may overlap as they like.
 """
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -15,23 +14,16 @@ import structlog
 from temporalio import activity
 from temporalio.client import (
     Client,
-    Schedule,
     ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
 )
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
 from activities.connectors import InstalledConnectors
 from activities.failures import failures, provider_failure
+from activities.schedules import end_schedule, keep_schedule
+from activities.turns import take_turn
 from activities.waking import shard_of, wake_inboxes
 from contracts.attributes import WORKSPACE, at_start
 from contracts.backfill import BackfillPlan, BackfillRequest, BackfillResult, ExportWindow
-from contracts.errors import ErrorCode
 from contracts.names import BACKFILL_WORKFLOW, backfill_schedule_id
 from contracts.send import RESERVED_DATA_KEY
 from contracts.target import FindOutcomeRequest
@@ -75,31 +67,20 @@ class BackfillActivities:
     @activity.defn
     async def schedule_backfill(self, workspace_id: str) -> None:
         """Has the export read every hour from now on. Safe to repeat: a schedule that is there stays."""
-        schedule = Schedule(
-            action=ScheduleActionStartWorkflow(
-                BACKFILL_WORKFLOW,
-                BackfillRequest(workspace_id=workspace_id),
-                id=backfill_schedule_id(workspace_id),
-                task_queue=self._task_queue,
-                static_summary=f"reads from Iterable's export what webhooks of {workspace_id} may have lost",
-                typed_search_attributes=at_start({WORKSPACE: workspace_id}),
-            ),
-            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=_EVERY)], jitter=_JITTER),
-            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
+        action = ScheduleActionStartWorkflow(
+            BACKFILL_WORKFLOW,
+            BackfillRequest(workspace_id=workspace_id),
+            id=backfill_schedule_id(workspace_id),
+            task_queue=self._task_queue,
+            static_summary=f"reads from Iterable's export what webhooks of {workspace_id} may have lost",
+            typed_search_attributes=at_start({WORKSPACE: workspace_id}),
         )
-        try:
-            await self._temporal.create_schedule(backfill_schedule_id(workspace_id), schedule)
-        except ScheduleAlreadyRunningError:
-            return
+        await keep_schedule(self._temporal, backfill_schedule_id(workspace_id), action, _EVERY, _JITTER)
 
     @activity.defn
     async def unschedule_backfill(self, workspace_id: str) -> None:
         """Ends the schedule. Safe to repeat."""
-        try:
-            await self._temporal.get_schedule_handle(backfill_schedule_id(workspace_id)).delete()
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+        await end_schedule(self._temporal, backfill_schedule_id(workspace_id))
 
     @activity.defn
     async def plan_backfill(self, workspace_id: str) -> BackfillPlan:
@@ -120,7 +101,7 @@ class BackfillActivities:
         with structlog.contextvars.bound_contextvars(workspace=window.workspace_id):
             with failures():
                 connector = await self._connectors.get(window.workspace_id)
-            await self._take_turn(window.workspace_id, "export/data.json", _EXPORTS_PER_SECOND)
+            await take_turn(self._store, window.workspace_id, "export/data.json", _EXPORTS_PER_SECOND, _LONGEST_TURN)
             name = cast("ExportType", window.event_name)
             read = found = 0
             chunk: list[dict[str, Any]] = []
@@ -163,7 +144,7 @@ class BackfillActivities:
             began = [one.started_at for one in attempts if one.may_have_reached]
             if row is None or not began:
                 return 0
-            await self._take_turn(request.workspace_id, "events", LOOK_UPS_PER_SECOND)
+            await take_turn(self._store, request.workspace_id, "events", LOOK_UPS_PER_SECOND, _LONGEST_TURN)
             email, user_id = request.recipient.identity(connector.settings.project_type)
             try:
                 events = await connector.iterable.events.for_user(email=email, user_id=user_id)
@@ -181,16 +162,6 @@ class BackfillActivities:
                 and event.created_at >= since
             ]
             return await self._keep(request.workspace_id, payloads)
-
-    async def _take_turn(self, workspace_id: str, operation: str, per_second: float) -> None:
-        """Waits for a turn that is near; sends the activity back for one that is not, so that it holds no slot."""
-        async with self._store.begin() as tx:
-            wait, reserved = await tx.paces.reserve(workspace_id, operation, per_second, _LONGEST_TURN)
-        if not reserved:
-            raise ApplicationError(
-                "Waits for its turn to ask Iterable", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait
-            )
-        await asyncio.sleep(wait.total_seconds())
 
     async def _keep(self, workspace_id: str, payloads: Sequence[dict[str, Any]]) -> int:
         """Puts what is news into the inbox: occurrences that are not there, and those that are there without the name

@@ -18,6 +18,7 @@ from activities.lane import Lane, Superseded, Work
 from activities.outcome import Inquiry
 from activities.suppressing import Path, check
 from activities.target import known_outcome
+from activities.turns import take_turn
 from activities.verdicts import Verdicts
 from contracts.broadcast import AudienceRow, Tally
 from contracts.errors import ErrorCode
@@ -203,7 +204,7 @@ class HeldLane(Lane):
             workspace_id=self.batch.workspace_id, send_id=row.send_id, recipient=row.row.recipient
         )
         try:
-            await self._take_turn()
+            await take_turn(self.work.store, self.batch.workspace_id, "events", LOOK_UPS_PER_SECOND, _LONGEST_TURN)
             return await self._inquiry.ask(request, self.work.connector, known, tried), tried[-1].started_at, True
         except IterableError as error:
             log.info("outcome.not_asked", operation=error.operation, status=error.status)
@@ -211,15 +212,6 @@ class HeldLane(Lane):
             if error.type != ErrorCode.RATE_LIMITED:
                 raise
         return "unknown", now, False
-
-    async def _take_turn(self) -> None:
-        async with self.work.store.begin() as tx:
-            wait, reserved = await tx.paces.reserve(
-                self.batch.workspace_id, "events", LOOK_UPS_PER_SECOND, _LONGEST_TURN
-            )
-        if not reserved:
-            raise ApplicationError("Waits for its turn to ask Iterable", type=ErrorCode.RATE_LIMITED)
-        await asyncio.sleep(wait.total_seconds())
 
     def _is_late(self, row: Row, *, asked: bool) -> bool:
         """Whether the window is over. It does not end while Iterable cannot be asked, unless the send has waited for as

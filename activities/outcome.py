@@ -1,18 +1,16 @@
 """Finding out what became of an attempt whose answer was lost."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities.connectors import InForce, InstalledConnectors
 from activities.evidence import Facts, Verdict, judge
 from activities.failures import failures
 from activities.target import known_outcome
-from contracts.errors import ErrorCode
+from activities.turns import take_turn
 from contracts.send import RESERVED_DATA_KEY, Recipient
 from contracts.target import FindOutcomeRequest, FoundOutcome, TargetEnd, TargetOutcome
 from iterable.errors import IterableError, RecipientUnknown
@@ -115,15 +113,9 @@ class Inquiry:
     async def _sent_messages(
         self, request: FindOutcomeRequest, connector: InForce, row: SendRow | MemberRow, since: datetime
     ) -> set[str]:
-        async with self._store.begin() as tx:
-            wait, reserved = await tx.paces.reserve(
-                request.workspace_id, "users/getSentMessages", _SENT_MESSAGES_PER_SECOND, _LONGEST_WAIT
-            )
-        if not reserved:
-            raise ApplicationError(
-                "Waits for its turn to ask Iterable", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait
-            )
-        await asyncio.sleep(wait.total_seconds())
+        await take_turn(
+            self._store, request.workspace_id, "users/getSentMessages", _SENT_MESSAGES_PER_SECOND, _LONGEST_WAIT
+        )
         email, user_id = request.recipient.identity(connector.settings.project_type)
         try:
             messages = await connector.iterable.users.sent_messages(

@@ -9,12 +9,12 @@ from typing import Any
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failure, failures, provider_failure
 from activities.rendering import differences, render
 from activities.shadow import email_template
+from activities.turns import take_turn
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.preview import Preview, PreviewRequest
 from contracts.send import PreviewSummary
@@ -96,7 +96,9 @@ class PreviewActivities:
             return None, [
                 "Iterable does not have this content yet, and preview_templates forbids to make it a template"
             ]
-        await self._take_turn(request.send.workspace_id)
+        await take_turn(
+            self._store, request.send.workspace_id, "templates/email/preview", _PREVIEWS_PER_SECOND, _LONGEST_TURN
+        )
         templates = connector.iterable.templates
         try:
             if shadow is not None:
@@ -107,15 +109,6 @@ class PreviewActivities:
             return None, [f"Iterable refused to render this template with this data ({error})"]
         except IterableError as error:
             raise provider_failure(error, connector.settings) from None
-
-    async def _take_turn(self, workspace_id: str) -> None:
-        async with self._store.begin() as tx:
-            wait, reserved = await tx.paces.reserve(
-                workspace_id, "templates/email/preview", _PREVIEWS_PER_SECOND, _LONGEST_TURN
-            )
-        if not reserved:
-            raise ApplicationError("Waits for its turn", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait)
-        await asyncio.sleep(wait.total_seconds())
 
 
 async def _rendered(templates: Templates, template_id: int, fields: dict[str, Any], locale: str | None) -> str:

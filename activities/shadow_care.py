@@ -1,6 +1,5 @@
 """Care of the shadows: archives what nobody uses, and finds again what a lost database knew."""
 
-import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -8,20 +7,13 @@ import structlog
 from temporalio import activity
 from temporalio.client import (
     Client,
-    Schedule,
     ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
 )
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
 from activities.connectors import InstalledConnectors
 from activities.failures import failures, provider_failure
-from contracts.errors import ErrorCode
+from activities.schedules import end_schedule, keep_schedule
+from activities.turns import take_turn
 from contracts.names import SHADOW_CARE_WORKFLOW, shadow_care_id
 from contracts.shadow import AdoptedShadows, CareRequest, CareResult, Shadow
 from iterable.errors import IterableError
@@ -53,29 +45,18 @@ class ShadowCareActivities:
     @activity.defn
     async def schedule_shadow_care(self, workspace_id: str) -> None:
         """Has idle shadows archived once a day from now on. Safe to repeat: a schedule that is there stays."""
-        schedule = Schedule(
-            action=ScheduleActionStartWorkflow(
-                SHADOW_CARE_WORKFLOW,
-                CareRequest(workspace_id=workspace_id),
-                id=shadow_care_id(workspace_id),
-                task_queue=self._task_queue,
-            ),
-            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=_EVERY)], jitter=_JITTER),
-            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
+        action = ScheduleActionStartWorkflow(
+            SHADOW_CARE_WORKFLOW,
+            CareRequest(workspace_id=workspace_id),
+            id=shadow_care_id(workspace_id),
+            task_queue=self._task_queue,
         )
-        try:
-            await self._temporal.create_schedule(shadow_care_id(workspace_id), schedule)
-        except ScheduleAlreadyRunningError:
-            return
+        await keep_schedule(self._temporal, shadow_care_id(workspace_id), action, _EVERY, _JITTER)
 
     @activity.defn
     async def unschedule_shadow_care(self, workspace_id: str) -> None:
         """Ends the schedule. Safe to repeat."""
-        try:
-            await self._temporal.get_schedule_handle(shadow_care_id(workspace_id)).delete()
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+        await end_schedule(self._temporal, shadow_care_id(workspace_id))
 
     @activity.defn
     async def mark_idle_shadows(self, request: CareRequest) -> int:
@@ -116,7 +97,9 @@ class ShadowCareActivities:
                 batch = [one.campaign_id for one in waiting if one.campaign_id not in failed][:_BATCH]
                 if not batch:
                     break
-                await self._take_turn(request.workspace_id)
+                await take_turn(
+                    self._store, request.workspace_id, "campaigns/archive", _ARCHIVE_PER_SECOND, _LONGEST_TURN
+                )
                 try:
                     answer = await connector.iterable.campaigns.archive(batch)
                 except IterableError as error:
@@ -170,14 +153,3 @@ class ShadowCareActivities:
                 )
             adopted += 1
         return AdoptedShadows(adopted=adopted, known=known, spare=spare, not_running=idle)
-
-    async def _take_turn(self, workspace_id: str) -> None:
-        async with self._store.begin() as tx:
-            wait, reserved = await tx.paces.reserve(
-                workspace_id, "campaigns/archive", _ARCHIVE_PER_SECOND, _LONGEST_TURN
-            )
-        if not reserved:
-            raise ApplicationError(
-                "Waits for its turn to ask Iterable", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait
-            )
-        await asyncio.sleep(wait.total_seconds())
