@@ -98,6 +98,9 @@ class InboxActivities:
         reason; it holds up none of the others.
         """
         with structlog.contextvars.bound_contextvars(workspace=shard.workspace_id, shard=shard.shard):
+            async with self._store.begin() as tx:  # what is placed from here on is marked as it is placed
+                followed_since = await self._followed_since(tx, shard.workspace_id)
+                await tx.events.forgo_signals(shard.workspace_id, followed_since)
             tally = _Tally()
             turn_ends = time.monotonic() + _TURN_SECONDS
             more = True
@@ -235,8 +238,6 @@ class InboxActivities:
     async def _tell_runs(self, workspace_id: str) -> None:
         """Signals only runs that can still be open: one that has ended costs a call once, and is remembered. A signal
         that failed for another reason holds up none of the others; it is tried again with the activity."""
-        async with self._store.begin() as tx:
-            await tx.events.forgo_signals(workspace_id, await self._followed_since(tx, workspace_id))
         calls = asyncio.Semaphore(_SIGNALS_AT_ONCE)
         while True:
             async with self._store.read() as tx:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, bindparam, func, insert, literal_column, s
 from contracts.send import SendStatus
 from contracts.shadow import Shadow
 from store.repository import IN_BATCH, Repository
-from store.sends import NOT_TAKEN, UNKNOWN, Attempt
+from store.sends import MAY_HAVE_REACHED, UNKNOWN, Attempt
 from store.tables import attempt, microseconds, send
 
 # Written out, because `_run_rows` knows no parameters but those of its rows.
@@ -241,7 +241,7 @@ class Members(Repository):
             .where(
                 attempt.c.workspace_id == workspace_id,
                 attempt.c.send_id == send.c.send_id,
-                attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN),
+                MAY_HAVE_REACHED,
             )
             .exists()
         )

@@ -98,7 +98,7 @@ class Attempt:
         return self.end != NOT_TAKEN
 
 
-_MAY_HAVE_REACHED = attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN)
+MAY_HAVE_REACHED = attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN)
 """`Attempt.may_have_reached` as a query says it."""
 
 
@@ -171,7 +171,7 @@ class Sends(Repository):
         """Sends of (campaign, recipient hash) that may have caused messages, with when and how many."""
         found: list[Candidate] = []
         theirs = (
-            (attempt.c.workspace_id == send.c.workspace_id) & (attempt.c.send_id == send.c.send_id) & _MAY_HAVE_REACHED
+            (attempt.c.workspace_id == send.c.workspace_id) & (attempt.c.send_id == send.c.send_id) & MAY_HAVE_REACHED
         )
         for campaign_id, people in by_campaign(pairs):
             rows = await self._connection.execute(
@@ -296,7 +296,7 @@ class Sends(Repository):
             .where(
                 attempt.c.workspace_id == workspace_id,
                 attempt.c.send_id.in_(theirs),
-                _MAY_HAVE_REACHED,
+                MAY_HAVE_REACHED,
                 attempt.c.started_at >= since,
             )
         )

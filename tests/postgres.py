@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+
+from sandbox.stack import free_port
 
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/bin")
 _ROOT = 0
@@ -71,7 +72,7 @@ def postgres(*, durable: bool = False) -> Iterator[Postgres]:
             shutil.chown(home, _UNPRIVILEGED)
         data = home / "data"
         _run(*as_user, folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-        port = _free_port()
+        port = free_port(0, "postgres")
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c max_connections=100"
         if not durable:
             options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
@@ -105,9 +106,3 @@ def _run(*command: str | Path) -> None:
         if ended.returncode != 0:
             output.seek(0)
             raise NoPostgres(output.read().decode(errors="replace")[-500:])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -37,6 +37,7 @@ from runtime.settings import Settings
 from runtime.temporal import converter_of, make_runtime
 from sandbox.app import create_app as create_sandbox
 from sandbox.settings import SandboxSettings
+from sandbox.stack import free_port
 from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
 from store.store import Store
@@ -220,7 +221,7 @@ async def stage(
 ) -> AsyncGenerator[Stage]:
     """Builds everything, and takes it down in reverse."""
     async with AsyncExitStack() as stack:
-        metrics_address = f"127.0.0.1:{_free_port()}"
+        metrics_address = f"127.0.0.1:{free_port(0, 'metrics')}"
         keys = new_key_text()
         sandbox_url = await stack.enter_async_context(served(create_sandbox(sandbox)))
         keyring = Keyring(parse_keys(keys))
@@ -264,9 +265,3 @@ async def stage(
             folder,
             metrics_url,
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
