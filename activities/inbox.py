@@ -24,7 +24,7 @@ from contracts.names import EVENTS_SIGNAL, LOOK_SIGNAL, connector_workflow_id, s
 from iterable.webhook_event import UnreadableEvent, WebhookEvent, occurrence_of, parse
 from store.events import Recorded
 from store.forgetting import BODY
-from store.inbox import Waiting
+from store.inbox import Unopened, Waiting
 from store.person import Person
 from store.store import Store, Transaction
 from store.suppressions import Report
@@ -106,10 +106,13 @@ class InboxActivities:
             more = True
             while more and time.monotonic() < turn_ends:
                 async with self._store.read() as tx:
-                    waiting, more = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH, _BATCH_BYTES)
-                if waiting:
-                    tally.note(waiting)
-                    await self._drain(shard.workspace_id, waiting, tally)
+                    batch = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH, _BATCH_BYTES)
+                more = batch.more
+                if batch.unopened:
+                    await self._set_aside_unopened(batch.unopened, tally)
+                if batch.waiting:
+                    tally.note(batch.waiting)
+                    await self._drain(shard.workspace_id, batch.waiting, tally)
                 if not more:
                     await self._look_again(shard.workspace_id)
                 await self._tell_runs(shard.workspace_id)
@@ -157,9 +160,6 @@ class InboxActivities:
         readable: list[_Readable] = []
         problems: list[tuple[Waiting, str]] = []
         for one in waiting:
-            if one.body is None:
-                problems.append((one, "the key that sealed it is not in the key ring"))
-                continue
             try:
                 event = parse(one.body)
             except UnreadableEvent as error:
@@ -221,9 +221,17 @@ class InboxActivities:
         return sum(one.event.event_id in joined for one in recorded)
 
     async def _set_aside(self, tx: Transaction, workspace_id: str, one: Waiting, problem: str) -> None:
-        name = self._store.hasher.of_occurrence(occurrence_of(one.body or b""))
+        name = self._store.hasher.of_occurrence(occurrence_of(one.body))
         await tx.inbox.set_aside(workspace_id, one.id, name, problem)
         log.warning("inbox.set_aside", inbox_id=one.id, problem=problem)
+
+    async def _set_aside_unopened(self, unopened: list[Unopened], tally: _Tally) -> None:
+        async with self._store.begin() as tx:
+            for one in unopened:
+                await tx.inbox.set_aside_unopened(one)
+        for one in unopened:
+            log.warning("inbox.set_aside", inbox_id=one.id, events=one.events, problem=one.reason)
+            tally.set_aside += one.events
 
     async def _look_again(self, workspace_id: str) -> None:
         """Unmatched events for whose person and campaign an attempt has become known since."""

@@ -178,7 +178,7 @@ async def _connector(settings: Settings, store: Store, row: ConnectorRow) -> lis
         f"{point} events",
         ok=set_aside == 0,
         found=f"{waiting} waiting, {unmatched} unmatched, {set_aside} set aside",
-        advice="look at the worker's log for inbox.set_aside" if set_aside else "",
+        advice=f"connector events list-problems {row.workspace_id}" if set_aside else "",
     )
     return [state, Finding(f"{point} key", ok=key is None, found=key or "accepted", advice=_KEY if key else ""), events]
 

@@ -31,7 +31,10 @@ Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
 
 @app.command(name="list-problems")
 def list_problems(workspace: Workspace, *, limit: Limit = 100, as_json: Json = False) -> None:
-    """Show events that could not be read, and why. They are kept; `events replay` tries them again."""
+    """Show events that could not be read, and why. They are kept; `events replay` tries them again.
+
+    Events that came together and that no key of the ring opens are one entry, with an id below zero.
+    """
 
     async def do() -> None:
         store = await open_store(Settings())
@@ -41,10 +44,18 @@ def list_problems(workspace: Workspace, *, limit: Limit = 100, as_json: Json = F
         finally:
             await store.close()
         if as_json:
-            give([{"id": one.id, "reason": one.reason, "received_at": one.received_at} for one in found])
+            give([one.__dict__ for one in found])
             return
-        rows = [(str(one.id), _moment(one.received_at), escape(one.reason)) for one in found]
-        table(f"{workspace}: events set aside", ("id", "received (UTC)", "reason"), rows)
+        rows = [
+            (
+                str(one.id),
+                str(one.events),
+                "sealed too" if one.received_at is None else _moment(one.received_at),
+                escape(one.reason),
+            )
+            for one in found
+        ]
+        table(f"{workspace}: events set aside", ("id", "events", "received (UTC)", "reason"), rows)
 
     run(do())
 

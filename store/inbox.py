@@ -4,9 +4,11 @@ What the endpoint takes comes in packets (`store/packets.py`); what came another
 own. A reader of the inbox sees both as single events: an id below zero is one of a packet.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
@@ -29,20 +31,41 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One event that waits to be drained. `body` is None where it does not open: its key is gone from the ring."""
+    """One event that waits to be drained."""
 
     id: int
-    body: bytes | None
+    body: bytes
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """What no key of the ring opens: an event or, where events came together, all of them by one id. `reason` names the
+    key that is missing."""
+
+    id: int
+    events: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The oldest of a shard. `more`: whether others wait behind them."""
+
+    waiting: list[Waiting]
+    unopened: list[Unopened]
+    more: bool
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One event that was set aside, and why. `reason` names parts and errors, never values."""
+    """What was set aside, and why: an event or, where those that came together cannot be opened, all of them by one id.
+    `reason` names parts and errors, never values. When they came is None where that is sealed with them."""
 
     id: int
+    events: int
     reason: str
-    received_at: datetime
+    received_at: datetime | None
 
 
 class Inbox(SealingRepository):
@@ -67,24 +90,31 @@ class Inbox(SealingRepository):
         if values:
             await self._connection.execute(self._upsert(inbox).on_conflict_do_nothing(), values)
 
-    async def batch(
-        self, workspace_id: str, shard: int, most_events: int, most_bytes: int
-    ) -> tuple[list[Waiting], bool]:
-        """The oldest waiting events of a shard, and whether more may wait behind them: single ones first, then whole
-        packets, so that a batch may be larger by a packet.
+    async def batch(self, workspace_id: str, shard: int, most_events: int, most_bytes: int) -> Batch:
+        """The oldest waiting events of a shard: single ones first, then whole packets, so that a batch may be larger
+        by a packet (a megabyte at most).
 
         Ends before it has more than `most_bytes` of single bodies; one that alone is larger still comes, by itself.
         """
-        single, more = await self._singles(workspace_id, shard, most_events, most_bytes)
-        if more or len(single) >= most_events:
-            return single, True
-        packed = await self._packets.batch(workspace_id, shard, most_events - len(single))
-        found = single + [Waiting(-one.id, one.body, one.received_at) for one in packed]
-        return found, len(found) >= most_events
+        rows, more = await self._singles(workspace_id, shard, most_events, most_bytes)
+        waiting: list[Waiting] = []
+        unopened: list[Unopened] = []
+        for row in rows:
+            try:
+                waiting.append(Waiting(row.id, self._open(workspace_id, row), row.received_at))
+            except KeyringError as error:
+                unopened.append(Unopened(row.id, 1, str(error)))
+            most_bytes -= len(row.body)
+        if more or len(rows) >= most_events:
+            return Batch(waiting, unopened, True)
+        packed, sealed, more = await self._packets.batch(workspace_id, shard, most_events - len(rows), most_bytes)
+        waiting += [Waiting(-one.id, one.body, one.received_at) for one in packed]
+        unopened += [Unopened(-one.id, one.events, one.reason) for one in sealed]
+        return Batch(waiting, unopened, more)
 
     async def _singles(
         self, workspace_id: str, shard: int, most_events: int, most_bytes: int
-    ) -> tuple[list[Waiting], bool]:
+    ) -> tuple[Sequence[Any], bool]:
         sizes = await self._connection.execute(
             select(inbox.c.id, func.length(inbox.c.body).label("size"))
             .where(inbox.c.workspace_id == workspace_id, inbox.c.shard == shard, inbox.c.problem.is_(None))
@@ -111,9 +141,7 @@ class Inbox(SealingRepository):
             )
             .order_by(inbox.c.id)
         )
-        return [
-            Waiting(row.id, self._opened(workspace_id, row.event_id, row.body), row.received_at) for row in rows
-        ], more
+        return rows.all(), more
 
     async def remove(self, ids: Sequence[int]) -> None:
         """Drained."""
@@ -138,35 +166,49 @@ class Inbox(SealingRepository):
             )
             await self._packets.remove([-id_])
 
+    async def set_aside_unopened(self, one: Unopened) -> None:
+        """As `set_aside`, for what nobody can see into."""
+        if one.id > 0:
+            await self._connection.execute(update(inbox).where(inbox.c.id == one.id).values(problem=one.reason))
+        else:
+            await self._packets.set_aside(-one.id, one.reason)
+
     async def erase(self, workspace_id: str, concerns: Callable[[bytes], bool]) -> int:
         """Erases events, waiting or set aside, of whose bodies `concerns` says so; how many. Every one of the workspace
-        is opened, because outside of its body nothing says whose it is."""
+        is opened, because outside of its body nothing says whose it is. What does not open stays as it is: nobody reads
+        it without its key and, once that is back, the drain knows who was forgotten."""
         rows = await self._connection.execute(
             select(inbox.c.id, inbox.c.event_id, inbox.c.body).where(inbox.c.workspace_id == workspace_id)
         )
-        opened = [(row.id, self._opened(workspace_id, row.event_id, row.body)) for row in rows]
-        mine = [id_ for id_, body in opened if body is not None and concerns(body)]
+        mine: list[int] = []
+        for row in rows:
+            with contextlib.suppress(KeyringError):
+                if concerns(self._open(workspace_id, row)):
+                    mine.append(row.id)
         await self.remove(mine)
         return len(mine) + await self._packets.erase(workspace_id, concerns)
 
     async def problems(self, workspace_id: str, limit: int) -> list[Problem]:
-        """Events that were set aside, oldest first."""
+        """What was set aside: single events first, oldest first."""
         rows = await self._connection.execute(
             select(inbox.c.id, inbox.c.problem, inbox.c.received_at)
             .where(inbox.c.workspace_id == workspace_id, inbox.c.problem.is_not(None))
             .order_by(inbox.c.id)
             .limit(limit)
         )
-        return [Problem(row.id, row.problem, row.received_at) for row in rows]
+        single = [Problem(row.id, 1, row.problem, row.received_at) for row in rows]
+        packets = await self._packets.kept_aside(workspace_id, limit - len(single))
+        return single + [Problem(-one.id, one.events, one.reason, None) for one in packets]
 
     async def replay(self, workspace_id: str, id_: int | None) -> list[int]:
-        """Puts an event that was set aside, or all of them, back in line: the shards that have work now."""
+        """Puts what was set aside under an id, or all of it, back in line: the shard of each event that waits again."""
         wanted = (inbox.c.workspace_id == workspace_id) & inbox.c.problem.is_not(None)
         if id_ is not None:
             wanted &= inbox.c.id == id_
-        return list(
-            await self._connection.scalars(update(inbox).where(wanted).values(problem=None).returning(inbox.c.shard))
+        single = await self._connection.scalars(
+            update(inbox).where(wanted).values(problem=None).returning(inbox.c.shard)
         )
+        return [*single, *await self._packets.replay(workspace_id, None if id_ is None else -id_)]
 
     async def shards_waiting(self) -> list[tuple[str, int]]:
         """(workspace, shard) of everything that waits."""
@@ -184,13 +226,12 @@ class Inbox(SealingRepository):
                 )
             )
         ).one()
-        return row[0] + await self._packets.count(workspace_id), row[1]
+        waiting, aside = await self._packets.counts(workspace_id)
+        return row[0] + waiting, row[1] + aside
 
-    def _opened(self, workspace_id: str, event_id: str, sealed: bytes) -> bytes | None:
-        try:
-            return self._keyring.open(sealed, _place(workspace_id, event_id))
-        except KeyringError:
-            return None
+    def _open(self, workspace_id: str, row: Any) -> bytes:
+        """Raises `KeyringError`."""
+        return self._keyring.open(row.body, _place(workspace_id, row.event_id))
 
 
 def _place(workspace_id: str, event_id: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
+from store.keyring import KeyringError
 from store.packing import COLUMNS, mark_gone, pack, unpack
 from store.repository import IN_BATCH, SealingRepository
 from store.tables import packet
@@ -30,27 +31,73 @@ class Packed:
     received_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class SealedPacket:
+    """A packet as one thing, by its first place: what is in it cannot be seen. `reason` says why."""
+
+    id: int
+    events: int
+    reason: str
+
+
 class Packets(SealingRepository):
     """Queries over packets. `store/writer.py` writes them."""
 
-    async def batch(self, workspace_id: str, shard: int, limit: int) -> list[Packed]:
-        """The oldest of a shard, in whole packets, until there are `limit` or no more."""
+    async def batch(
+        self, workspace_id: str, shard: int, most_events: int, most_bytes: int
+    ) -> tuple[list[Packed], list[SealedPacket], bool]:
+        """The oldest that wait in a shard, in whole packets, until a packet reaches one of the bounds; packets among
+        them that do not open; and whether more wait behind them."""
         heads = await self._connection.execute(
-            select(packet.c.id, packet.c.events)
-            .where(packet.c.workspace_id == workspace_id, packet.c.shard == shard)
+            select(packet.c.id, packet.c.events, func.length(packet.c.body).label("bytes"))
+            .where(packet.c.workspace_id == workspace_id, packet.c.shard == shard, packet.c.problem.is_(None))
+            .order_by(packet.c.id)
+            .limit(most_events + 1)  # each has an event at least
+        )
+        wanted: list[int] = []
+        more = False
+        for head in heads:
+            more = most_events <= 0 or most_bytes <= 0
+            if more:
+                break
+            wanted.append(head.id)
+            most_events -= head.events
+            most_bytes -= head.bytes
+        found: list[Packed] = []
+        sealed: list[SealedPacket] = []
+        for row in await self._rows(wanted):
+            try:
+                found += self._events(row)
+            except KeyringError as error:
+                sealed.append(SealedPacket(row.id * _PLACES, row.events, str(error)))
+        return found, sealed, more
+
+    async def set_aside(self, id_: int, problem: str) -> None:
+        """The packet of an event, as it is, out of the way of the others."""
+        await self._connection.execute(update(packet).where(packet.c.id == id_ // _PLACES).values(problem=problem))
+
+    async def kept_aside(self, workspace_id: str, limit: int) -> list[SealedPacket]:
+        """Packets that were set aside, oldest first."""
+        rows = await self._connection.execute(
+            select(packet.c.id, packet.c.events, packet.c.problem)
+            .where(packet.c.workspace_id == workspace_id, packet.c.problem.is_not(None))
             .order_by(packet.c.id)
             .limit(limit)
         )
-        wanted: list[int] = []
-        for head in heads:
-            if limit <= 0:
-                break
-            wanted.append(head.id)
-            limit -= head.events
-        return [one for row in await self._rows(wanted) for one in self._events(row)]
+        return [SealedPacket(row.id * _PLACES, row.events, row.problem) for row in rows]
+
+    async def replay(self, workspace_id: str, id_: int | None) -> list[int]:
+        """Puts a packet that was set aside, or all of them, back in line: their events' shards."""
+        wanted = (packet.c.workspace_id == workspace_id) & packet.c.problem.is_not(None)
+        if id_ is not None:
+            wanted &= packet.c.id * _PLACES == id_
+        rows = await self._connection.execute(
+            update(packet).where(wanted).values(problem=None).returning(packet.c.shard, packet.c.events)
+        )
+        return [row.shard for row in rows for _ in range(row.events)]
 
     async def get(self, id_: int) -> Packed | None:
-        """One event, unless it is gone."""
+        """One event, unless it is gone. Raises `KeyringError` where its packet does not open."""
         for row in await self._rows([id_ // _PLACES]):
             for one in self._events(row):
                 if one.id == id_:
@@ -81,11 +128,15 @@ class Packets(SealingRepository):
             )
 
     async def erase(self, workspace_id: str, concerns: Callable[[bytes], bool]) -> int:
-        """Takes events out of their packets for good, not only off the list; how many."""
+        """Takes events out of their packets for good, not only off the list; how many. A packet that does not open
+        stays: nobody reads it without its key and, once that is back, the drain knows who was forgotten."""
         ids = list(await self._connection.scalars(select(packet.c.id).where(packet.c.workspace_id == workspace_id)))
         erased = 0
         for row in await self._rows(ids):
-            events = self._events(row)
+            try:
+                events = self._events(row)
+            except KeyringError:
+                continue
             left = [one for one in events if not concerns(one.body)]
             if len(left) < len(events):
                 erased += len(events) - len(left)
@@ -100,17 +151,23 @@ class Packets(SealingRepository):
 
     async def shards_waiting(self) -> set[tuple[str, int]]:
         """(workspace, shard) of everything that waits."""
-        rows = await self._connection.execute(select(packet.c.workspace_id, packet.c.shard).distinct())
+        rows = await self._connection.execute(
+            select(packet.c.workspace_id, packet.c.shard).where(packet.c.problem.is_(None)).distinct()
+        )
         return {(row.workspace_id, row.shard) for row in rows}
 
-    async def count(self, workspace_id: str) -> int:
-        """Events that wait."""
-        return int(
-            await self._connection.scalar(
-                select(func.coalesce(func.sum(packet.c.events), 0)).where(packet.c.workspace_id == workspace_id)
+    async def counts(self, workspace_id: str) -> tuple[int, int]:
+        """Events that (wait, are set aside)."""
+        events = func.sum(packet.c.events)
+        waiting, aside = (
+            await self._connection.execute(
+                select(
+                    func.coalesce(events.filter(packet.c.problem.is_(None)), 0),
+                    func.coalesce(events.filter(packet.c.problem.is_not(None)), 0),
+                ).where(packet.c.workspace_id == workspace_id)
             )
-            or 0
-        )
+        ).one()
+        return int(waiting), int(aside)
 
     async def _rows(self, ids: Sequence[int]) -> list[Row[Any]]:
         found: list[Row[Any]] = []

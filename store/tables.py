@@ -217,8 +217,12 @@ attempt = Table(
     ForeignKeyConstraint(["workspace_id", "send_id"], ["send.workspace_id", "send.send_id"], ondelete="CASCADE"),
 )
 
+# What is set aside has a `problem`; the rest waits. Kept, never dropped.
+WAITING = text("problem IS NULL")
+
 # Events as the endpoint took them: all that one commit took for a shard, packed and sealed together (store/packing.py).
-# The drain takes them from here; those that must be kept apart go to the inbox, one a row.
+# The drain takes them from here; those that must be kept apart go to the inbox, one a row. A packet that no key opens
+# is set aside as it is: nobody can tell its events apart.
 packet = Table(
     "packet",
     metadata,
@@ -230,13 +234,13 @@ packet = Table(
     Column("events", Integer, nullable=False),  # those that still wait
     Column("gone", LargeBinary),  # a bit for each that does not
     Column("body", LargeBinary, nullable=False),
-    Index(None, "workspace_id", "shard", "id"),
+    Column("problem", Text),
+    Index("ix_packet_waiting", "workspace_id", "shard", "id", sqlite_where=WAITING, postgresql_where=WAITING),
     # An id is never used twice: whoever removes an event late must not hit another one.
     sqlite_autoincrement=True,
 )
 
-# Events one by one, until they are drained. `problem` is set on those that could not be read: kept, never dropped.
-WAITING = text("problem IS NULL")
+# Events one by one, until they are drained.
 inbox = Table(
     "inbox",
     metadata,

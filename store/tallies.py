@@ -1,6 +1,6 @@
 """Counts over all workspaces, for metrics."""
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from store.repository import Repository
 from store.tables import event, inbox, packet, suppression
@@ -11,13 +11,11 @@ class Tallies(Repository):
 
     async def waiting(self) -> int:
         """Events taken and not yet drained."""
-        packed = select(func.coalesce(func.sum(packet.c.events), 0)).scalar_subquery()
-        single = select(func.count()).where(inbox.c.problem.is_(None)).scalar_subquery()
-        return int(await self._connection.scalar(select(packed + single)) or 0)
+        return await self._count(packet.c.problem.is_(None), inbox.c.problem.is_(None))
 
     async def set_aside(self) -> int:
         """Events that could not be read."""
-        return await self._connection.scalar(select(func.count()).where(inbox.c.problem.is_not(None))) or 0
+        return await self._count(packet.c.problem.is_not(None), inbox.c.problem.is_not(None))
 
     async def unmatched(self) -> int:
         """Events that belong to no send that is known. Reads all events that no name has joined yet."""
@@ -33,3 +31,8 @@ class Tallies(Repository):
             select(suppression.c.cause, func.count().label("entries")).where(in_force).group_by(suppression.c.cause)
         )
         return {row.cause: row.entries for row in rows}
+
+    async def _count(self, packed: ColumnElement[bool], single: ColumnElement[bool]) -> int:
+        in_packets = select(func.coalesce(func.sum(packet.c.events), 0)).where(packed).scalar_subquery()
+        alone = select(func.count()).where(single).scalar_subquery()
+        return int(await self._connection.scalar(select(in_packets + alone)) or 0)

@@ -10,10 +10,12 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 from temporalio.testing import ActivityEnvironment
 
 from activities.catalogs import Catalogs
 from activities.connectors import InstalledConnectors
+from activities.forgetting import forget
 from activities.inbox import InboxActivities
 from contracts.event import EventKind, in_order
 from contracts.inbox import DrainResult, InboxShard
@@ -21,10 +23,12 @@ from contracts.shadow import Shadow
 from iterable.webhook_event import occurrence_key
 from runtime.settings import Settings
 from store.inbox import Arrival
-from store.keyring import Keyring
+from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
+from store.person import Person
 from store.sends import TAKEN, UNKNOWN, Claim
 from store.store import Store
+from store.tables import event
 from worker import client_factory
 
 START = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
@@ -253,6 +257,30 @@ async def test_one_event_that_cannot_be_drained_holds_up_none_of_the_others(ledg
     assert problem.reason.startswith("unexpected ")
 
 
+async def test_events_whose_key_is_gone_hold_up_none_of_the_others(ledger: Ledger) -> None:
+    """However they came: alone or many in a packet."""
+    await ledger.sent("s1", 0)
+    store = ledger.store
+    at_home, store._keyring = store._keyring, Keyring(parse_keys(new_key_text()))
+    await store.keep({"acme": [orjson.dumps(raw("emailOpen", at, "m2")) for at in range(3)]}, 0)
+    async with store.begin() as tx:
+        await tx.inbox.add([Arrival("acme", 0, "e" * 64, orjson.dumps(raw("emailOpen", 3, "m2")), START)])
+    away, store._keyring = store._keyring, at_home
+    await store.keep({"acme": [orjson.dumps(raw("emailClick", 4, "m1"))]}, 0)
+    result = await ledger.drain(raw("emailOpen", 5, "m1"))
+    assert (result.drained, result.joined, result.set_aside, result.more) == (2, 2, 4, False)
+    forgotten = await forget(store, "acme", [Person.by_email(store.hasher, "ann@example.com")], source="t")
+    assert (forgotten.events, forgotten.waiting, forgotten.sends) == (2, 0, 1)
+
+    store._keyring = away  # the key is back
+    async with store.begin() as tx:
+        assert len(await tx.inbox.replay("acme", None)) == 4
+    result = await ledger.drain()
+    assert (result.drained, result.set_aside) == (4, 0)
+    async with store.read() as tx:
+        assert await tx.events._connection.scalar(select(func.count()).where(event.c.recipient_hash.is_not(None))) == 0
+
+
 async def test_a_batch_is_bounded_by_events_and_by_bytes(ledger: Ledger) -> None:
     bodies = [b"x" * size for size in (10, 10, 10, 5_000, 10)]
     arrivals = [Arrival("acme", 0, f"{n:064x}", body, START) for n, body in enumerate(bodies)]
@@ -260,12 +288,12 @@ async def test_a_batch_is_bounded_by_events_and_by_bytes(ledger: Ledger) -> None
         await tx.inbox.add(arrivals)
     for most_events, most_bytes, expected in ((2, 10_000, (2, True)), (9, 1_000, (3, True)), (9, 10_000, (5, False))):
         async with ledger.store.read() as tx:
-            batch, more = await tx.inbox.batch("acme", 0, most_events, most_bytes)
-        assert (len(batch), more) == expected
+            batch = await tx.inbox.batch("acme", 0, most_events, most_bytes)
+        assert (len(batch.waiting), batch.more) == expected
     async with ledger.store.begin() as tx:
-        await tx.inbox.remove([one.id for one in batch[:3]])
-        alone, more = await tx.inbox.batch("acme", 0, 9, 1_000)
-    assert (len(alone), more) == (1, True)  # larger than the bound: it still comes, by itself
+        await tx.inbox.remove([one.id for one in batch.waiting[:3]])
+        alone = await tx.inbox.batch("acme", 0, 9, 1_000)
+    assert (len(alone.waiting), alone.more) == (1, True)  # larger than the bound: it still comes, by itself
 
 
 async def test_postgresql_joins_alike(postgres_url: str, keyring: Keyring) -> None:

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select
 
+from store.inbox import Batch
+from store.keyring import Keyring, new_key_text, parse_keys
 from store.store import Store
 from store.tables import packet
 
@@ -22,30 +24,35 @@ async def test_what_was_kept_comes_back_as_it_came(store: Store, monkeypatch: py
     kept = bodies(1200) | bodies(1, "other")
     await store.keep(kept, 3)
     async with store.read() as tx:
-        waiting = (await tx.inbox.batch("acme", 3, 2000, BYTES))[0]
+        waiting = (await tx.inbox.batch("acme", 3, 2000, BYTES)).waiting
         assert await tx.inbox.shards_waiting() == [("acme", 3), ("other", 3)]
     assert [(one.body, one.received_at) for one in waiting] == [(body, NOW) for body in kept["acme"]]
 
 
-async def test_a_batch_with_less_than_was_asked_for_is_all_there_is(store: Store) -> None:
+async def test_a_batch_is_bounded_by_events_and_by_bytes_in_whole_packets(store: Store) -> None:
     for _ in range(3):
-        await store.keep(bodies(10), 0)
-    async with store.read() as tx:
-        assert [len((await tx.inbox.batch("acme", 0, limit, BYTES))[0]) for limit in (1, 10, 11, 100)] == [
-            10,
-            10,
-            20,
-            30,
-        ]
+        await store.keep({"acme": [b"x" * 1000] * 10}, 0)
+    for most_events, most_bytes, expected in (
+        (1, BYTES, (10, True)),
+        (10, BYTES, (10, True)),
+        (11, BYTES, (20, True)),
+        (30, BYTES, (30, False)),
+        (100, BYTES, (30, False)),
+        (100, 1, (10, True)),
+        (100, 15_000, (20, True)),
+    ):
+        async with store.read() as tx:
+            batch = await tx.inbox.batch("acme", 0, most_events, most_bytes)
+        assert (len(batch.waiting), batch.more) == expected
 
 
 async def test_single_events_are_removed_and_the_packet_goes_with_the_last(store: Store) -> None:
     await store.keep(bodies(10), 0)
     async with store.begin() as tx:
-        ids = [one.id for one in (await tx.inbox.batch("acme", 0, 100, BYTES))[0]]
+        ids = [one.id for one in (await tx.inbox.batch("acme", 0, 100, BYTES)).waiting]
         await tx.inbox.remove(ids[:4])
     async with store.begin() as tx:
-        assert [one.id for one in (await tx.inbox.batch("acme", 0, 100, BYTES))[0]] == ids[4:]
+        assert [one.id for one in (await tx.inbox.batch("acme", 0, 100, BYTES)).waiting] == ids[4:]
         assert await tx.inbox.counts("acme") == (6, 0)
         await tx.inbox.remove(ids)
         assert await tx.inbox.counts("acme") == (0, 0)
@@ -55,18 +62,18 @@ async def test_single_events_are_removed_and_the_packet_goes_with_the_last(store
 async def test_one_event_is_set_aside_and_the_others_go_on(store: Store) -> None:
     await store.keep(bodies(3), 0)
     async with store.begin() as tx:
-        first, second, third = (await tx.inbox.batch("acme", 0, 100, BYTES))[0]
+        first, second, third = (await tx.inbox.batch("acme", 0, 100, BYTES)).waiting
         await tx.inbox.set_aside("acme", second.id, "e" * 64, "no eventName")
         await tx.inbox.remove([first.id, third.id])
         assert await tx.inbox.counts("acme") == (0, 1)
-        assert await tx.inbox.batch("acme", 0, 100, BYTES) == ([], False)
+        assert await tx.inbox.batch("acme", 0, 100, BYTES) == Batch([], [], more=False)
 
 
 async def test_erased_events_are_gone_and_the_others_wait_on(store: Store) -> None:
     await store.keep(bodies(3), 0)
     async with store.begin() as tx:
         assert await tx.inbox.erase("acme", lambda body: b'"n":1' in body) == 1
-        waiting = (await tx.inbox.batch("acme", 0, 100, BYTES))[0]
+        waiting = (await tx.inbox.batch("acme", 0, 100, BYTES)).waiting
         assert await tx.inbox.counts("acme") == (2, 0)
         assert await tx.inbox.erase("acme", lambda body: True) == 2
         assert await tx.inbox.shards_waiting() == []
@@ -79,3 +86,27 @@ async def test_a_packet_shows_nobodys_address(store: Store) -> None:
         body = await tx.inbox._connection.scalar(select(packet.c.body))
     assert body is not None
     assert b"ann@" not in body
+
+
+async def test_a_packet_that_no_key_opens_is_out_of_the_way_until_its_key_is_back(store: Store) -> None:
+    at_home = store._keyring
+    store._keyring = Keyring(parse_keys(new_key_text()))  # a process whose key was never given to the others
+    await store.keep(bodies(3), 0)
+    store._keyring = at_home
+    await store.keep(bodies(1), 0)
+    async with store.begin() as tx:
+        batch = await tx.inbox.batch("acme", 0, 100, BYTES)
+        assert (len(batch.waiting), [one.events for one in batch.unopened], batch.more) == (1, [3], False)
+        await tx.inbox.set_aside_unopened(batch.unopened[0])
+        assert await tx.inbox.batch("acme", 0, 100, BYTES) == Batch(batch.waiting, [], more=False)
+        (problem,) = await tx.inbox.problems("acme", 10)
+        assert (problem.events, problem.received_at) == (3, None)
+        assert "the key ring has no key" in problem.reason
+        assert await tx.inbox.counts("acme") == (1, 3)
+        assert (await tx.tallies.waiting(), await tx.tallies.set_aside()) == (1, 3)
+        assert await tx.inbox.erase("acme", lambda body: True) == 1
+        assert await tx.inbox.shards_waiting() == []
+        assert await tx.inbox.replay("acme", problem.id - 1) == []
+        assert await tx.inbox.replay("acme", problem.id) == [0, 0, 0]
+        assert await tx.inbox.problems("acme", 10) == []
+        assert await tx.inbox.counts("acme") == (3, 0)
