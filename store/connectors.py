@@ -69,7 +69,9 @@ class Connectors(SealingRepository):
             workspace_id=row.workspace_id,
             state=ConnectorState(row.state),
             reason=row.reason,
-            settings=ConnectorSettings.model_validate_json(row.settings),
+            settings=ConnectorSettings.model_validate_json(
+                self._open_text(row.settings, settings_place(workspace_id))
+            ),
             api_key=self._open(row.api_key, workspace_id),
             changed_at=row.changed_at,
             catalog=Catalog() if row.catalog is None else Catalog.model_validate_json(row.catalog),
@@ -85,7 +87,7 @@ class Connectors(SealingRepository):
         values = {
             "workspace_id": workspace_id,
             "state": ConnectorState.VALIDATING,
-            "settings": settings.model_dump_json(),
+            "settings": self._sealed(workspace_id, settings),
             "pending_api_key": self._keyring.seal(api_key.get_secret_value().encode(), _place(workspace_id)),
             "changed_at": self._clock(),
         }
@@ -138,7 +140,7 @@ class Connectors(SealingRepository):
             await self._set(workspace_id, api_key=pending, pending_api_key=None)
         elif offer not in {None, WHICHEVER, _name(current)}:
             return False
-        await self._set(workspace_id, settings=settings.model_dump_json(), changed_at=self._clock())
+        await self._set(workspace_id, settings=self._sealed(workspace_id, settings), changed_at=self._clock())
         await self.note_look(workspace_id, state, reason, findings)
         return True
 
@@ -201,6 +203,10 @@ class Connectors(SealingRepository):
         ).one_or_none()
         return (None, None) if row is None else (row.pending_api_key, row.api_key)
 
+    def _sealed(self, workspace_id: str, settings: ConnectorSettings) -> str:
+        """Senders are addresses, of people it may be."""
+        return self._seal_text(settings.model_dump_json(), settings_place(workspace_id))
+
     def _open(self, sealed: bytes | None, workspace_id: str) -> SecretStr | None:
         return None if sealed is None else SecretStr(self._keyring.open(sealed, _place(workspace_id)).decode())
 
@@ -212,3 +218,8 @@ def _name(sealed: bytes | None) -> str | None:
 
 def _place(workspace_id: str) -> str:
     return f"connector.api_key.{workspace_id}"
+
+
+def settings_place(workspace_id: str) -> str:
+    """Where settings are sealed for."""
+    return f"connector.settings.{workspace_id}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Row, Table, select, tuple_, update
 
+from store.connectors import settings_place
 from store.keyring import KeyringError
 from store.repository import SealingRepository
 from store.tables import (
@@ -53,6 +54,7 @@ class SealedColumn:
 
 SEALED = (
     SealedColumn(secret, "sealed", lambda row: f"secret.sealed.{row.name}"),
+    SealedColumn(connector, "settings", lambda row: settings_place(row.workspace_id)),
     SealedColumn(connector, "api_key", lambda row: f"connector.api_key.{row.workspace_id}"),
     SealedColumn(connector, "pending_api_key", lambda row: f"connector.api_key.{row.workspace_id}"),
     SealedColumn(connector, "pending_webhook_token", lambda row: f"connector.webhook_token.{row.workspace_id}"),

@@ -73,7 +73,7 @@ connector = Table(
     Column("workspace_id", String(64), primary_key=True),
     Column("state", String(32), nullable=False),
     Column("reason", Text),
-    Column("settings", Text, nullable=False),
+    Column("settings", Text, nullable=False),  # sealed: senders are addresses, of people it may be
     Column("api_key", LargeBinary),
     Column("pending_api_key", LargeBinary),  # offered by an installation that is still being checked
     Column("changed_at", Moment, nullable=False),

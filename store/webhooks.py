@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import delete, func, select, type_coerce, update
 
 from contracts.connector import ConnectorSettings
+from store.connectors import settings_place
 from store.repository import SealingRepository
 from store.tables import Moment, connector, refused_webhook, webhook_token
 
@@ -45,10 +46,13 @@ class WebhookAccess(SealingRepository):
 
     async def access(self, workspace_id: str) -> Access:
         """The tokens that are valid now, and the networks that are allowed."""
-        settings = await self._connection.scalar(
+        sealed = await self._connection.scalar(
             select(connector.c.settings).where(connector.c.workspace_id == workspace_id)
         )
-        networks = [] if settings is None else ConnectorSettings.model_validate_json(settings).ip_allowlist
+        networks: list[str] = []
+        if sealed is not None:
+            settings = ConnectorSettings.model_validate_json(self._open_text(sealed, settings_place(workspace_id)))
+            networks = settings.ip_allowlist
         return Access(await self.token_hashes(workspace_id), networks)
 
     async def token_hashes(self, workspace_id: str) -> list[str]:

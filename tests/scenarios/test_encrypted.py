@@ -35,7 +35,7 @@ pytestmark = pytest.mark.scenario
 PERSON = "open-click+qqperson@example.com"
 BOUNCED = "hard-bounce+qqbounced@example.com"
 NEEDLES = {
-    "addresses": [b"qqperson", b"qqbounced", b"qqunknown"],
+    "addresses": [b"qqperson", b"qqbounced", b"qqunknown", b"qqsender", b"qqallowed"],
     "template": [b"QQTEMPLATE", b"QQSUBJECT"],
     "receiver": [b"QQRECEIVER", b"QQPUSHSECRET"],
     "data": [b"QQDATA", b"QQPROFILE", b"QQMETADATA"],
@@ -131,7 +131,14 @@ def _payloads(message: Message) -> Iterator[Payload]:
 
 async def test_raw_bytes_of_histories_and_databases_tell_nothing(encrypted: tuple[Stage, Path]) -> None:
     stage, folder = encrypted
-    project = await stage.new_project(settings={"profile_policy": "always", "profile_fields": ["nickname"]})
+    project = await stage.new_project(
+        settings={
+            "profile_policy": "always",
+            "profile_fields": ["nickname"],
+            "default_from_email": "qqsender@acme.test",
+            "allowed_senders": ["acme.test", "qqallowed@other.test"],
+        }
+    )
     await _story(project)
     keys = stage.settings.master_keys().values()
     secrets = [project.webhook_token.encode(), project.keys["server"].encode(), *keys, *map(base64.b64encode, keys)]

@@ -12,7 +12,7 @@ from store.store import Store
 from store.tables import metadata
 
 NOT_SEALED = {"packet.gone"}
-SEALED_TEXT = {"push.url"}
+SEALED_TEXT = {"push.url", "connector.settings"}
 SETTINGS = ConnectorSettings(data_center="us")
 TEMPLATE = Template(template_id="t", name="n", subject="s", html="<p>x</p>", from_email="a@b.test")
 
@@ -53,6 +53,7 @@ async def test_after_it_the_old_key_is_not_needed(database_url: str) -> None:
     assert dict((await both.reseal()).done) == {
         "secret.sealed": 1,
         "connector.pending_api_key": 1,
+        "connector.settings": 1,
         "connector.pending_webhook_token": 1,
         "push.secret": 1,
         "push.url": 1,
@@ -88,6 +89,7 @@ async def test_what_no_key_opens_is_counted_and_left_alone(database_url: str) ->
     assert done.done == {"secret.sealed": 1}
     assert done.unreadable == {
         "connector.pending_api_key": 1,
+        "connector.settings": 1,
         "connector.pending_webhook_token": 1,
         "push.secret": 1,
         "push.url": 1,
