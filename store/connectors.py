@@ -69,9 +69,7 @@ class Connectors(SealingRepository):
             workspace_id=row.workspace_id,
             state=ConnectorState(row.state),
             reason=row.reason,
-            settings=ConnectorSettings.model_validate_json(
-                self._open_text(row.settings, settings_place(workspace_id))
-            ),
+            settings=ConnectorSettings.model_validate_json(self._open_text(row.settings, settings_place(workspace_id))),
             api_key=self._open(row.api_key, workspace_id),
             changed_at=row.changed_at,
             catalog=Catalog() if row.catalog is None else Catalog.model_validate_json(row.catalog),
