@@ -70,6 +70,9 @@ DOCUMENTS ?= 100000
 fuzz-templates: $(READY) ## Check the search for images on mutated documents (DOCUMENTS=, SEED=)
 	@$(BIN)/python -m tests.images.fuzz --documents $(DOCUMENTS) --seed $(SEED)
 
+histories: $(READY) ## Record the runs of all stories for this version, to be replayed by every later one
+	@$(BIN)/python -m tests.histories.recording
+
 screenshots: $(READY) ## Look at our runs in the Temporal UI with Chromium (apt-get install chromium); pictures in artefacts/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/browser.lock
 	@$(BIN)/python -m pytest tests/browser
@@ -81,4 +84,4 @@ lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra browser -c requirements/dev.lock -o requirements/browser.lock
 	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock
 
-.PHONY: chaos-broadcast bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-templates screenshots lock
+.PHONY: histories chaos-broadcast bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-templates screenshots lock

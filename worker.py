@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -61,6 +62,18 @@ MOST_ACTIVITIES = 100
 MOST_WAITING = 1000
 """Sends that wait for a shadow cost next to nothing, and must never take the place of the work they wait for."""
 
+WORKFLOWS: Sequence[type] = (
+    SendWorkflow,
+    ShadowCampaignWorkflow,
+    EventInboxWorkflow,
+    InstallWorkflow,
+    SuppressionSyncWorkflow,
+    BackfillWorkflow,
+    EventPushWorkflow,
+    ShadowCareWorkflow,
+    BroadcastWorkflow,
+)
+
 
 def make_workers(
     client: Client,
@@ -70,8 +83,7 @@ def make_workers(
     metrics: WorkerMetrics | None = None,
 ) -> list[Worker]:
     """One worker a queue. Both end with the process."""
-    metrics = metrics or WorkerMetrics(MetricMeter.noop)
-    interceptors: list[Interceptor] = [Observing(metrics), HeartbeatInterceptor()]
+    interceptors = make_interceptors(metrics or WorkerMetrics(MetricMeter.noop))
     deployment = deployment_of(settings)
     shadows = ShadowActivities(store, connectors, client, settings.task_queue)
     care = ShadowCareActivities(store, connectors, client, settings.task_queue)
@@ -102,17 +114,7 @@ def make_workers(
         Worker(
             client,
             task_queue=settings.task_queue,
-            workflows=[
-                SendWorkflow,
-                ShadowCampaignWorkflow,
-                EventInboxWorkflow,
-                InstallWorkflow,
-                SuppressionSyncWorkflow,
-                BackfillWorkflow,
-                EventPushWorkflow,
-                ShadowCareWorkflow,
-                BroadcastWorkflow,
-            ],
+            workflows=WORKFLOWS,
             activities=[
                 sends.fingerprint_template,
                 sends.upsert_profile,
@@ -161,7 +163,7 @@ def make_workers(
                 syncs.push_suppressions,
                 syncs.withdraw_suppressions,
             ],
-            interceptors=[FittingArguments(), *interceptors],
+            interceptors=interceptors,
             deployment_config=deployment,
             max_concurrent_activities=MOST_ACTIVITIES,
             graceful_shutdown_timeout=SHUTDOWN_GRACE,
@@ -177,6 +179,11 @@ def make_workers(
         ),
         *pages,
     ]
+
+
+def make_interceptors(metrics: WorkerMetrics) -> list[Interceptor]:
+    """What stands around every activity and run, outermost first."""
+    return [FittingArguments(), Observing(metrics), HeartbeatInterceptor()]
 
 
 def _page_worker(

@@ -10,7 +10,7 @@ import sys
 import uuid
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from sandbox.stack import free_port
 from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
 from store.store import Store
+from tests.histories import recording
 from worker import client_factory, make_workers
 
 TEMPLATE = Template(
@@ -165,6 +166,8 @@ class Stage:
     keyring: Keyring
     folder: Path
     worker_metrics_url: str
+    stories: dict[str, str] = field(default_factory=dict)
+    """Which test each workspace belongs to."""
 
     @property
     def admin(self) -> Administration:
@@ -176,6 +179,7 @@ class Stage:
     ) -> Project:
         """A fresh workspace on a fresh project, installed, with its webhook set up."""
         workspace_id = f"ws-{uuid.uuid4().hex[:8]}"
+        self.stories[workspace_id] = recording.current_story()
         body = {"name": workspace_id, "data_center": data_center, "type": type_, **sandbox}
         answer = await self.sandbox_http.post("/_sandbox/projects", json=body)
         made = answer.raise_for_status().json()
@@ -253,7 +257,7 @@ async def stage(
         sandbox_http = await stack.enter_async_context(httpx.AsyncClient(base_url=sandbox_url, timeout=30))
         endpoint_http = await stack.enter_async_context(httpx.AsyncClient(base_url=endpoint_url, timeout=30))
         metrics_url = f"http://{metrics_address}/metrics"
-        yield Stage(
+        built = Stage(
             client,
             store,
             settings,
@@ -265,3 +269,6 @@ async def stage(
             folder,
             metrics_url,
         )
+        yield built
+        if recording.wanted() and not encrypt:
+            await recording.record(client, built.stories)
