@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 from pydantic import SecretStr
 from temporalio.client import Client
+from temporalio.client import Interceptor as ClientInterceptor
 from temporalio.common import MetricMeter, VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import Runtime
 from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
@@ -32,8 +33,10 @@ from activities.suppression_sync import SuppressionSyncActivities
 from activities.target import TargetActivities
 from activities.trial import TrialActivities
 from contracts.connector import DataCenter
+from iterable.calls import CallRecord, OnCall
 from iterable.client import BaseUrls, IterableClient, Timeouts
 from runtime.assets import image_host
+from runtime.extras import tracing
 from runtime.health import Health, answering, database, temporal
 from runtime.logging import configure_logging
 from runtime.metrics import WorkerMetrics
@@ -94,7 +97,7 @@ def make_workers(
     inbox = InboxActivities(store, client, Catalogs(store, connectors), settings.task_queue)
     backfill = BackfillActivities(store, connectors, client, settings.task_queue, settings.inbox_shards)
     push = PushActivities(store, allow_private=settings.push_allow_private)
-    install = InstallActivities(store, client_factory(settings, metrics), settings.public_url)
+    install = InstallActivities(store, connectors.make_client, settings.public_url)
     retiring = RetiringActivities(store)
     trials = TrialActivities(store, connectors, client, settings.task_queue)
     syncs = SuppressionSyncActivities(store, connectors)
@@ -216,15 +219,18 @@ def deployment_of(settings: Settings) -> WorkerDeploymentConfig | None:
     )
 
 
-def client_factory(settings: Settings, metrics: WorkerMetrics | None = None) -> ClientFactory:
-    """Makes Iterable clients for this process's hosts."""
+def client_factory(settings: Settings, *listeners: OnCall) -> ClientFactory:
+    """Makes Iterable clients for this process's hosts, whose calls are told to those who listen."""
     base_urls = BaseUrls(us=settings.iterable_us_url, eu=settings.iterable_eu_url)
-    on_call = None if metrics is None else metrics.call
     timeouts = Timeouts(read=settings.iterable_read_timeout_seconds)
+
+    def heard(record: CallRecord) -> None:
+        for listener in listeners:
+            listener(record)
 
     def make(data_center: DataCenter, api_key: SecretStr) -> IterableClient:
         return IterableClient(
-            data_center=data_center, api_key=api_key, base_urls=base_urls, timeouts=timeouts, on_call=on_call
+            data_center=data_center, api_key=api_key, base_urls=base_urls, timeouts=timeouts, on_call=heard
         )
 
     return make
@@ -245,13 +251,19 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         metrics = WorkerMetrics(runtime.metric_meter)
         store = await Store.open(settings.database_url, settings.keyring())
         stack.push_async_callback(store.close)
-        client = await _connected(settings, runtime, store, stop)
+        interceptors: list[ClientInterceptor] = []
+        listeners: list[OnCall] = [metrics.call]
+        if (traced := tracing(settings, "connector-worker")) is not None:
+            stack.callback(traced.close)
+            interceptors.append(traced.interceptor)
+            listeners.append(traced.call)
+        client = await _connected(settings, runtime, store, interceptors, stop)
         if client is None:
             return
         missing = await missing_search_attributes(client)
         if missing:
             await add_search_attributes(client, missing)
-        connectors = InstalledConnectors(store, client_factory(settings, metrics))
+        connectors = InstalledConnectors(store, client_factory(settings, *listeners))
         stack.push_async_callback(connectors.close)
         for worker in make_workers(client, store, connectors, settings, metrics):
             await stack.enter_async_context(worker)
@@ -262,11 +274,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log.info("worker.stopping")
 
 
-async def _connected(settings: Settings, runtime: Runtime, store: Store, stop: asyncio.Event) -> Client | None:
+async def _connected(
+    settings: Settings, runtime: Runtime, store: Store, interceptors: Sequence[ClientInterceptor], stop: asyncio.Event
+) -> Client | None:
     """Waits for Temporal, as it would later on too; None where the process is told to stop meanwhile."""
     while not stop.is_set():
         try:
-            return await connect(settings, runtime=runtime, store=store)
+            return await connect(settings, runtime=runtime, store=store, interceptors=interceptors)
         except RuntimeError:
             log.warning("worker.temporal_away", retry_seconds=CONNECT_EVERY.total_seconds())
         with contextlib.suppress(TimeoutError):

@@ -45,7 +45,8 @@ class InstalledConnectors:
 
     def __init__(self, store: Store, make_client: ClientFactory) -> None:
         self._store = store
-        self._make_client = make_client
+        self.make_client = make_client
+        """For a key that is not in force yet."""
         self._entries: dict[str, _Entry] = {}
         self._retired: list[IterableClient] = []
         self._lock = asyncio.Lock()
@@ -80,7 +81,7 @@ class InstalledConnectors:
         else:
             if entry is not None:  # a call may be under way on it, so it is closed with the process
                 self._retired.append(entry.in_force.iterable)
-            client = self._make_client(row.settings.data_center, row.api_key)
+            client = self.make_client(row.settings.data_center, row.api_key)
         in_force = InForce(row.settings, client, row.catalog, row.state)
         self._entries[workspace_id] = _Entry(time.monotonic(), wanted, in_force)
         return in_force

@@ -4,11 +4,15 @@ import argparse
 import asyncio
 import gc
 import sys
+from contextlib import AsyncExitStack
 from typing import Any
 
 import uvicorn
+from starlette.middleware import Middleware
+from temporalio.client import Interceptor
 
 from endpoint.app import create_app
+from runtime.extras import tracing
 from runtime.logging import configure_logging
 from runtime.process import run
 from runtime.settings import Settings
@@ -48,13 +52,19 @@ async def main() -> None:
     configure_logging()
     share_evenly()
     settings = Settings()
-    store = await Store.open(settings.database_url, settings.keyring())
-    try:
-        app = create_app(store, await connect(settings, lazy=True), settings)
+    async with AsyncExitStack() as stack:
+        store = await Store.open(settings.database_url, settings.keyring())
+        stack.push_async_callback(store.close)
+        interceptors: list[Interceptor] = []
+        middleware: list[Middleware] = []
+        if (traced := tracing(settings, "connector-endpoint")) is not None:
+            stack.callback(traced.close)
+            interceptors.append(traced.interceptor)
+            middleware.append(traced.middleware)
+        client = await connect(settings, lazy=True, interceptors=interceptors)
+        app = create_app(store, client, settings, middleware)
         config = uvicorn.Config(app, host=where.host, port=where.port, **SERVER)
         await asyncio.shield(uvicorn.Server(config).serve())
-    finally:
-        await store.close()
 
 
 if __name__ == "__main__":

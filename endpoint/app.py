@@ -1,9 +1,10 @@
 """The ASGI app: routes, and what lives as long as the process."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from temporalio.client import Client
@@ -38,7 +39,7 @@ class Endpoint(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
+def create_app(store: Store, temporal: Client, settings: Settings, middleware: Sequence[Middleware] = ()) -> Endpoint:
     """The endpoint over an open store and a (lazy) Temporal client. The caller closes the store afterwards."""
     metrics = Metrics().with_backlog(store, temporal, settings)
     intake = Intake(store, temporal, settings.task_queue, settings.inbox_shards, metrics)
@@ -63,6 +64,7 @@ def create_app(store: Store, temporal: Client, settings: Settings) -> Endpoint:
             Codec(settings).mount(),
             mount_api(store, administration, settings),
         ],
+        middleware=middleware,
         lifespan=lifespan,
     )
     tokens = WebhookTokens(store, refusals, Origin(settings.trusted_proxies))

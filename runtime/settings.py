@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     """`host:port` on which the worker answers `/healthz` and `/readyz`; without one it does not."""
     metrics_address: str | None = None
     """`host:port` on which the worker answers `/metrics`; without one it does not."""
+    traces: bool = False
+    """Sends traces where OpenTelemetry's variables say (`OTEL_EXPORTER_OTLP_ENDPOINT`). Needs the extra `tracing`."""
     deployment_name: str = "iterable-connector"
     build_id: str | None = None
     """Names this build to Temporal's Worker Versioning; without one the worker takes part in none."""

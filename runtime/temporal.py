@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.client import Client, Interceptor, WithStartWorkflowOperation
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
@@ -33,6 +33,7 @@ async def connect(
     lazy: bool = False,
     runtime: Runtime | None = None,
     store: Store | None = None,
+    interceptors: Sequence[Interceptor] = (),
 ) -> Client:
     """A client for the configured server, which encrypts as the settings say. With a store it is one for workers, which
     keep large bodies there. Raises `RuntimeError` where the server does not answer (a lazy client connects at its first
@@ -40,7 +41,13 @@ async def connect(
     converter = converter_of(settings or Settings(), store)
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", DEFAULT_ADDRESS)
-    return await Client.connect(**config, data_converter=converter, runtime=runtime or make_runtime(), lazy=lazy)
+    return await Client.connect(
+        **config,
+        data_converter=converter,
+        interceptors=interceptors,
+        runtime=runtime or make_runtime(),
+        lazy=lazy,
+    )
 
 
 def converter_of(settings: Settings, store: Store | None) -> DataConverter:

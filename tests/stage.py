@@ -250,7 +250,7 @@ async def stage(
         endpoint_url = await stack.enter_async_context(served(create_app(store, client, settings)))
         settings.public_url = endpoint_url
         metrics = WorkerMetrics(make_runtime(metrics_address).metric_meter)
-        connectors = InstalledConnectors(store, client_factory(settings, metrics))
+        connectors = InstalledConnectors(store, client_factory(settings, metrics.call))
         stack.push_async_callback(connectors.close)
         for worker in make_workers(client, store, connectors, settings, metrics):
             await stack.enter_async_context(worker)
