@@ -73,6 +73,9 @@ fuzz-templates: $(READY) ## Check the search for images on mutated documents (DO
 histories: $(READY) ## Record the runs of all stories for this version, to be replayed by every later one
 	@$(BIN)/python -m tests.histories.recording
 
+fuzz-api: $(READY) ## Ask the admin API whatever its description allows (FUZZ_EXAMPLES=)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest tests/scenarios/test_api.py -k whatever_is_asked
+
 screenshots: $(READY) ## Look at our runs in the Temporal UI with Chromium (apt-get install chromium); pictures in artefacts/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/browser.lock
 	@$(BIN)/python -m pytest tests/browser
@@ -84,4 +87,4 @@ lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra browser -c requirements/dev.lock -o requirements/browser.lock
 	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock
 
-.PHONY: histories chaos-broadcast bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-templates screenshots lock
+.PHONY: histories chaos-broadcast bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-api fuzz-templates screenshots lock

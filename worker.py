@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
-from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.client import Interceptor as ClientInterceptor
 from temporalio.common import MetricMeter, VersioningBehavior, WorkerDeploymentVersion
@@ -18,7 +17,7 @@ from activities.backfill import BackfillActivities
 from activities.beating import HeartbeatInterceptor
 from activities.broadcast import BroadcastActivities, BroadcastLimits
 from activities.catalogs import Catalogs
-from activities.connectors import ClientFactory, InstalledConnectors
+from activities.connectors import InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
 from activities.opening import Reading
@@ -32,16 +31,15 @@ from activities.shadow_care import ShadowCareActivities
 from activities.suppression_sync import SuppressionSyncActivities
 from activities.target import TargetActivities
 from activities.trial import TrialActivities
-from contracts.connector import DataCenter
-from iterable.calls import CallRecord, OnCall
-from iterable.client import BaseUrls, IterableClient, Timeouts
+from iterable.calls import OnCall
 from runtime.assets import image_host
+from runtime.clients import client_factory
 from runtime.extras import tracing
 from runtime.health import Health, answering, database, temporal
 from runtime.logging import configure_logging
 from runtime.metrics import WorkerMetrics
 from runtime.observing import Observing
-from runtime.process import run, stop_signal
+from runtime.process import run_service, stop_signal
 from runtime.settings import Settings
 from runtime.temporal import add_search_attributes, connect, make_runtime, missing_search_attributes
 from store.store import Store
@@ -219,23 +217,6 @@ def deployment_of(settings: Settings) -> WorkerDeploymentConfig | None:
     )
 
 
-def client_factory(settings: Settings, *listeners: OnCall) -> ClientFactory:
-    """Makes Iterable clients for this process's hosts, whose calls are told to those who listen."""
-    base_urls = BaseUrls(us=settings.iterable_us_url, eu=settings.iterable_eu_url)
-    timeouts = Timeouts(read=settings.iterable_read_timeout_seconds)
-
-    def heard(record: CallRecord) -> None:
-        for listener in listeners:
-            listener(record)
-
-    def make(data_center: DataCenter, api_key: SecretStr) -> IterableClient:
-        return IterableClient(
-            data_center=data_center, api_key=api_key, base_urls=base_urls, timeouts=timeouts, on_call=heard
-        )
-
-    return make
-
-
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serves until told to stop; then lets activities finish."""
     workers: list[Worker] = []
@@ -295,4 +276,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main())
+    run_service(main())

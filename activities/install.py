@@ -244,4 +244,5 @@ _BY_HAND = "Set the header by hand, or wait: the connector tries again at its ne
 def _check_together(settings: ConnectorSettings) -> None:
     wrong = settings.contradictions()
     if wrong:
-        raise ConnectorError(ErrorCode.REQUEST_INVALID, f"The settings do not fit together: {'; '.join(wrong)}")
+        what = f"The settings do not fit together: {'; '.join(wrong)}"
+        raise ConnectorError(ErrorCode.REQUEST_INVALID, what, "Correct them and try again: all stays as it was.")

@@ -60,8 +60,11 @@ class RetiringActivities:
 
     @activity.defn
     async def forget_connector(self, retirement: Retirement) -> ConnectorStatus | None:
-        """Forgets the API key, and the webhook tokens with it, where that was asked for. Safe to repeat."""
+        """Forgets the API key, and the webhook tokens with it, where that was asked for, and keeps how it went. Safe to
+        repeat."""
         async with self._store.begin() as tx:
+            reason = f"{UNINSTALLED} {retirement.told}".strip()
+            await tx.connectors.set_state(retirement.workspace_id, ConnectorState.UNINSTALLED, reason)
             if retirement.forget_key:
                 await tx.connectors.forget_secrets(retirement.workspace_id)
                 await tx.webhooks.forget_tokens(retirement.workspace_id)

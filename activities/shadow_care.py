@@ -14,6 +14,7 @@ from activities.connectors import InstalledConnectors
 from activities.failures import failures, provider_failure
 from activities.schedules import end_schedule, keep_schedule
 from activities.turns import take_turn
+from contracts.attributes import WORKSPACE, at_start
 from contracts.names import SHADOW_CARE_WORKFLOW, shadow_care_id
 from contracts.shadow import AdoptedShadows, CareRequest, CareResult, Shadow
 from iterable.errors import IterableError
@@ -50,6 +51,8 @@ class ShadowCareActivities:
             CareRequest(workspace_id=workspace_id),
             id=shadow_care_id(workspace_id),
             task_queue=self._task_queue,
+            static_summary=f"archives campaigns of {workspace_id} that nobody sends any more",
+            typed_search_attributes=at_start({WORKSPACE: workspace_id}),
         )
         await keep_schedule(self._temporal, shadow_care_id(workspace_id), action, _EVERY, _JITTER)
 

@@ -14,12 +14,13 @@ from activities.failures import failures, provider_failure
 from activities.fingerprints import fingerprint, template_ref
 from activities.health import BECAUSE
 from activities.hooks import WHAT_THE_API_CANNOT_SEE
+from contracts.attributes import STATUS, STREAM, WORKSPACE, at_start
 from contracts.connector import ConnectorSettings
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.event import EventKind
 from contracts.finding import Finding, attention, fine
 from contracts.names import SEND_WORKFLOW, WEBHOOK_TOKEN_HEADER, send_workflow_id
-from contracts.send import Recipient, SendRequest, SendResult
+from contracts.send import Recipient, SendRequest, SendResult, SendStatus
 from contracts.shadow import ShadowRequest
 from contracts.skip import SKIP_ADVICE, skip_class
 from contracts.template import Stream, Template
@@ -98,6 +99,8 @@ class TrialActivities:
             send,
             id=send_workflow_id(send.workspace_id, send.send_id),
             task_queue=self._task_queue,
+            static_summary=send.summary,
+            search_attributes=at_start({WORKSPACE: send.workspace_id, STREAM: send.stream, STATUS: SendStatus.SENDING}),
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         )

@@ -11,10 +11,10 @@ from activities.catalogs import Catalogs
 from activities.connectors import InstalledConnectors
 from activities.inbox import InboxActivities
 from contracts.inbox import InboxShard
+from runtime.clients import client_factory
 from runtime.settings import Settings
 from runtime.temporal import connect
 from store.store import Store
-from worker import client_factory
 
 
 async def _main() -> None:

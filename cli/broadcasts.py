@@ -21,6 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from cli.connection import connected, open_store
 from cli.output import FAILED, NOT_FOUND, USAGE, give, out, say, stop, table
+from contracts.attributes import WORKSPACE, at_start
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, RateChange
 from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
 from contracts.received import refusal_of
@@ -49,6 +50,8 @@ async def start_broadcast(
         request,
         id=f"{id_}/dry-run" if request.dry_run else id_,
         task_queue=task_queue,
+        static_summary=request.summary,
+        search_attributes=at_start({WORKSPACE: request.workspace_id}),
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=(
             WorkflowIDReusePolicy.ALLOW_DUPLICATE if request.dry_run else WorkflowIDReusePolicy.REJECT_DUPLICATE
@@ -164,6 +167,8 @@ def retry(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
                 BroadcastRequest(workspace_id=workspace, broadcast_id=broadcast_id, again=True),
                 id=broadcast_workflow_id(workspace, broadcast_id),
                 task_queue=c.settings.task_queue,
+                static_summary=f"retries what failed of broadcast {broadcast_id}",
+                search_attributes=at_start({WORKSPACE: workspace}),
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 result_type=BroadcastProgress,

@@ -37,11 +37,15 @@ async def connected(settings: Settings | None = None) -> AsyncGenerator[Connecti
 async def open_store(settings: Settings) -> Store:
     """The database, or the end of the command."""
     try:
-        return await Store.open(settings.database_url, settings.keyring())
+        store = await Store.open(settings.database_url, settings.keyring())
     except KeyringError as error:
         stop(FAILED, f"{error}")
     except (SQLAlchemyError, OSError):
         stop(UNREACHABLE, "the database does not answer or has no tables: see `connector migrate`")
+    if not await store.is_current():
+        await store.close()
+        stop(FAILED, "the database has another schema than this release: `connector migrate`, with the newest release")
+    return store
 
 
 async def open_temporal(settings: Settings) -> Client:

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from cli.connection import Connection
 from contracts.attributes import SEARCH_ATTRIBUTES
 from contracts.connector import ConnectorSettings
+from contracts.names import connector_workflow_id
 from endpoint.administration import Administration, Installed
 from endpoint.tokens import HEADER
 from runtime.settings import Settings
@@ -215,4 +216,5 @@ async def install_against_sandbox(
             },
         )
         webhook.raise_for_status()
+        await connection.temporal.get_workflow_handle(connector_workflow_id(workspace_id)).signal("look")
     return Workspace(workspace_id, str(project["project_id"]), installed)

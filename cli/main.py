@@ -7,6 +7,7 @@ does not answer; 4 not found.
 import asyncio
 import base64
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,25 +19,26 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities.forgetting import forget
-from cli import events, schemas, shadows
+from cli import events, schemas, shadows, upkeep
 from cli import install as installing
+from cli.admin import say_connector, show_findings
 from cli.broadcasts import broadcasts
 from cli.connection import connected, open_store, open_temporal
 from cli.demo import DemoBroken, demo, demo_logs
 from cli.development import StackInUse, development_stack, install_against_sandbox
-from cli.doctor import examine
-from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, event_rows, give, out, say, skip_advice, stop, table
+from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, err, event_rows, give, out, say, skip_advice, stop, table
 from cli.preview import preview
 from cli.sending import send_accepted
 from cli.suppressions import suppressions
-from contracts.connector import ConnectorState
+from contracts.finding import problems
 from contracts.names import send_workflow_id
 from contracts.received import refusal_of
 from contracts.send import SendRequest, SendResult
+from endpoint.doctor import visit
 from runtime.logging import configure_logging
 from runtime.payload_keys import payload_keys
 from runtime.process import run
-from runtime.settings import STATE_FOLDER, Settings
+from runtime.settings import STATE_FOLDER, Settings, what_is_wrong
 from runtime.temporal import add_search_attributes, missing_search_attributes
 from sandbox.stack import ChildFailed
 from store.keyring import KeyringError
@@ -55,6 +57,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(shadows.app, name="shadows")
 app.add_typer(broadcasts, name="broadcast")
 app.add_typer(installing.app)
+app.add_typer(upkeep.app)
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -63,7 +66,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 def main() -> None:
     """The entry point."""
     configure_logging(level="ERROR")
-    app()
+    try:
+        app()
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        err.print(f"[bold red]error[/] {escape(what_is_wrong(error))}")
+        sys.exit(USAGE)
 
 
 @app.command(name="demo")
@@ -201,11 +210,7 @@ def status(
                     if as_json:
                         give(row.status())
                         return
-                    in_force = row.state is not ConnectorState.VALIDATING
-                    rows = [(name, str(value)) for name, value in row.settings.model_dump().items()] if in_force else []
-                    table(f"{workspace}: {row.state}", ("setting in force", "value"), rows)
-                    if row.reason:
-                        say(escape(row.reason))
+                    say_connector(row.status())
                     say(f"events: {waiting} waiting, {unmatched} unmatched, {set_aside} set aside (`connector events`)")
                     return
                 sent = await tx.sends.get(workspace, send_id)
@@ -288,18 +293,18 @@ def forget_command(
 
 
 @app.command()
-def doctor(*, as_json: Json = False) -> None:
+def doctor(
+    workspace: Annotated[str | None, typer.Argument(help="One connector; without it, all of them.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
     """Check Temporal, the database, the worker, the endpoint and every connector, and say what to do."""
-    findings = run(examine(Settings()))
+    findings = run(visit(Settings(), workspace))
     if as_json:
-        give([finding.__dict__ for finding in findings])
+        give([one.model_dump(mode="json") for one in findings])
     else:
-        rows = [
-            ("[green]✓[/]" if finding.ok else "[red]✗[/]", finding.point, finding.found, finding.advice)
-            for finding in findings
-        ]
-        table("connector doctor", ("", "point", "found", "what to do"), rows)
-    if not all(finding.ok for finding in findings):
+        show_findings("connector doctor", findings)
+    if problems(findings):
         raise typer.Exit(FAILED)
 
 

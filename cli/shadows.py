@@ -12,13 +12,14 @@ from activities.connectors import InstalledConnectors
 from activities.shadow_care import ShadowCareActivities
 from cli.connection import Connection, connected, open_store
 from cli.output import FAILED, NOT_FOUND, USAGE, give, say, stop, table
+from contracts.attributes import WORKSPACE, at_start
 from contracts.errors import ConnectorError
 from contracts.names import SHADOW_CARE_WORKFLOW, shadow_care_id
 from contracts.shadow import CareRequest, CareResult, KnownShadow
 from iterable.errors import IterableError, NotFound, Refused
+from runtime.clients import client_factory
 from runtime.process import run
 from runtime.settings import Settings
-from worker import client_factory
 
 app = typer.Typer(help="The templates and campaigns that stand for contents in Iterable.", no_args_is_help=True)
 
@@ -126,6 +127,8 @@ def archive(
                 CareRequest(workspace_id=workspace, fingerprints=named),
                 id=f"{shadow_care_id(workspace)}/by-hand",
                 task_queue=c.settings.task_queue,
+                static_summary=f"archives campaigns of {workspace}, asked for by hand",
+                search_attributes=at_start({WORKSPACE: workspace}),
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 result_type=CareResult,
             )

@@ -92,6 +92,12 @@ class BroadcastRequest(Contract):
     carried: dict[str, JsonValue] | None = None
     """Not for whoever starts a broadcast: carries a run over its continuations."""
 
+    @property
+    def summary(self) -> str:
+        """One line for people: `Spring → an audience, marketing`."""
+        content = self.template.name if self.template else f"template {(self.template_ref or '')[:12]}"
+        return f"{content} → an audience, {self.stream}{', dry run' if self.dry_run else ''}"
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.carried is not None:

@@ -1,8 +1,9 @@
 """A connector: the installation of one workspace, its settings and its state."""
 
+import re
 from datetime import datetime
 from enum import StrEnum
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -38,8 +39,18 @@ AllowedSender = Annotated[str, Field(pattern=r"^([^\s@<>]+@)?[A-Za-z0-9.-]+\.[A-
 def _network(text: str) -> str:
     """As it is kept: `203.0.113.7` is `203.0.113.7/32`. Raises `ValueError` for host bits that are set, which are
     oftener a slip than meant."""
-    return str(ip_network(text.strip()))
+    try:
+        network = ip_network(text.strip(), strict=False)
+    except ValueError:
+        raise ValueError("is no network: write 203.0.113.0/24, 2001:db8::/32, or one address") from None
+    address, _, length = text.strip().partition("/")
+    if length and ip_address(address) != network.network_address:
+        raise ValueError(f"has host bits set: is {network} meant, or the one address {address}?")
+    return str(network)
 
+
+_IS_SENDER = re.compile(r"[^\s@<>]+@[^\s@<>]+|.*\{\{.*")
+"""An address, or merge tags that may become one."""
 
 Network = Annotated[str, AfterValidator(_network)]
 """A network in CIDR notation, v4 or v6."""
@@ -127,7 +138,9 @@ class ConnectorSettings(Contract):
             problems.append("profile_fields are never written under the profile_policy never")
         if self.default_from_email is None and (self.default_from_name or self.default_reply_to):
             problems.append("default_from_name and default_reply_to need a default_from_email")
-        if self.default_from_email is not None and not self.may_send_from(self.default_from_email):
+        if self.default_from_email is not None and not _IS_SENDER.fullmatch(self.default_from_email):
+            problems.append("default_from_email is no address")
+        elif self.default_from_email is not None and not self.may_send_from(self.default_from_email):
             problems.append("default_from_email is none of the allowed_senders")
         return problems
 

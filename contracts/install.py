@@ -76,6 +76,8 @@ class Retirement(UninstallRequest):
     """What is left to do once new sends are refused."""
 
     workspace_id: WorkspaceId
+    told: str = ""
+    """What an admin should know of how it went; `forget_connector` adds it to the reason that stays."""
 
 
 class TestRequest(Contract):

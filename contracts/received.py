@@ -33,7 +33,9 @@ def refusal_of(error: ValidationError) -> ConnectorError:
 
 def refusal_from(problems: Sequence[Mapping[str, Any]]) -> ConnectorError:
     """As `refusal_of`, of the problems themselves as pydantic names them."""
-    named = [f"{'.'.join(_shown(part) for part in p['loc']) or 'request'}: {p['msg']}" for p in problems[:_MOST_NAMED]]
+    named = [
+        f"{'.'.join(_shown(part) for part in p['loc']) or 'request'}: {plain(p['msg'])}" for p in problems[:_MOST_NAMED]
+    ]
     if len(problems) > _MOST_NAMED:
         named.append(f"and {len(problems) - _MOST_NAMED} more")
     fields = {str(p["loc"][0]) for p in problems if p["loc"]}
@@ -42,6 +44,11 @@ def refusal_from(problems: Sequence[Mapping[str, Any]]) -> ConnectorError:
     if "attachments" in fields:  # whatever else is wrong: no correction of it would let them through
         code = ErrorCode.ATTACHMENTS_NOT_SUPPORTED
     return ConnectorError(code, f"The request does not fit its contract ({'; '.join(named)})")
+
+
+def plain(message: str) -> str:
+    """Of a rule of ours, without pydantic's word for it."""
+    return message.removeprefix("Value error, ")
 
 
 def _shown(part: str | int) -> str:

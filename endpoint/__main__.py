@@ -14,7 +14,7 @@ from temporalio.client import Interceptor
 from endpoint.app import create_app
 from runtime.extras import tracing
 from runtime.logging import configure_logging
-from runtime.process import run
+from runtime.process import run_service
 from runtime.settings import Settings
 from runtime.temporal import connect
 from store.store import Store
@@ -68,4 +68,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main(), fast=True)
+    run_service(main(), fast=True)

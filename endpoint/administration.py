@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -20,15 +20,20 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from contracts.attributes import WORKSPACE, at_start
 from contracts.connector import ConnectorSettings, ConnectorState, ConnectorStatus
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.install import InstallRequest, RotatedToken, TestReport, TestRequest, TokenRequest, UninstallRequest
+from contracts.model import WorkspaceId
 from contracts.names import INSTALL_WORKFLOW, connector_workflow_id
 from endpoint.tokens import new_token, token_hash
+from runtime.temporal import update_with_start
 from store.store import Store
 
 T = TypeVar("T", bound=BaseModel)
 
+_WORKSPACE: TypeAdapter[str] = TypeAdapter(WorkspaceId)
+_WORKSPACE_RULE = "The workspace is named with letters, digits, _, . and -, at most 64, a letter or digit first."
 _GLANCE_SECONDS = 1.0
 _UPDATE_ID = re.compile(r"[0-9a-f]{32}")
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -76,6 +81,10 @@ class Administration:
     ) -> Installed:
         """Puts the key, sealed, into the store, has it checked together with the settings, and makes a webhook token
         where there is none. Without a key, the one in force is checked and stays."""
+        try:
+            _WORKSPACE.validate_python(workspace_id)
+        except ValidationError:
+            raise AdminRefused(ErrorCode.REQUEST_INVALID, _WORKSPACE_RULE) from None
         async with self._store.begin() as tx:
             if api_key is not None:
                 await tx.connectors.offer(workspace_id, settings, api_key)
@@ -175,8 +184,17 @@ class Administration:
     async def _tell(self, workspace_id: str, update: str, result_type: type[T], args: Sequence[BaseModel] = ()) -> T:
         """An update of the connector's run."""
         try:
-            return await self._temporal.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
-                update, args=args, start_workflow_operation=self._start(workspace_id), result_type=result_type
+            return await update_with_start(
+                self._temporal,
+                INSTALL_WORKFLOW,
+                InstallRequest(workspace_id=workspace_id),
+                id_=connector_workflow_id(workspace_id),
+                task_queue=self._task_queue,
+                update=update,
+                result_type=result_type,
+                args=args,
+                summary=_summary(workspace_id),
+                attributes=at_start({WORKSPACE: workspace_id}),
             )
         except WorkflowUpdateFailedError as error:
             raise _why(error) from None
@@ -188,9 +206,15 @@ class Administration:
             InstallRequest(workspace_id=workspace_id),
             id=connector_workflow_id(workspace_id),
             task_queue=self._task_queue,
+            static_summary=_summary(workspace_id),
+            search_attributes=at_start({WORKSPACE: workspace_id}),
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         )
+
+
+def _summary(workspace_id: str) -> str:
+    return f"connector of {workspace_id}"
 
 
 def _why(error: WorkflowUpdateFailedError) -> Exception:

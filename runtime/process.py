@@ -6,6 +6,10 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
+from runtime.settings import Settings, what_is_wrong
+
 T = TypeVar("T")
 
 _SETTLE_SECONDS = 0.05
@@ -26,6 +30,16 @@ def run(main: Coroutine[Any, Any, T], *, fast: bool = False) -> T:
 
     with asyncio.Runner(loop_factory=_uvloop() if fast else None) as runner:
         return runner.run(settled())
+
+
+def run_service(main: Coroutine[Any, Any, None], *, fast: bool = False) -> None:
+    """`run`, for a process that reads `Settings` itself: what is wrong with them is its last line."""
+    try:
+        run(main, fast=fast)
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        sys.exit(what_is_wrong(error))
 
 
 def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:

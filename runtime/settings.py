@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -15,6 +15,7 @@ from pydantic_settings import (
 )
 
 from contracts.connector import Network
+from contracts.received import plain
 from runtime.codec import EncryptingCodec
 from runtime.payload_keys import payload_keys
 from store.keyring import Keyring, KeyringError, parse_keys
@@ -172,3 +173,13 @@ class Settings(BaseSettings):
             except OSError as error:
                 raise KeyringError(f"cannot read {self.master_key_file}: {os.strerror(error.errno or 0)}") from None
         raise KeyringError("no master key: set CONNECTOR_MASTER_KEY_FILE or CONNECTOR_MASTER_KEY")
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    """Why `Settings()` was refused, by the names of the variables; never a value."""
+    prefix = str(Settings.model_config.get("env_prefix", ""))
+    told = [
+        f"{prefix}{str(one['loc'][0]).upper() if one['loc'] else '…'}: {plain(one['msg'])}"
+        for one in error.errors(include_url=False, include_input=False)
+    ]
+    return "; ".join(told)

@@ -1,13 +1,17 @@
 """The Temporal connection: address, namespace, TLS and keys are the SDK's own environment configuration."""
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
-from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client, Interceptor, WithStartWorkflowOperation
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.converter import DataConverter
@@ -100,6 +104,19 @@ async def add_search_attributes(client: Client, names: list[str]) -> None:
             raise
 
 
+async def polling(client: Client, task_queue: str) -> int:
+    """Workers that asked for workflow tasks within five minutes: one that has just ended is still among them. Raises
+    `RPCError`."""
+    answer = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+    )
+    return len(answer.pollers)
+
+
 async def update_with_start(
     client: Client,
     workflow: str,
@@ -129,6 +146,18 @@ async def update_with_start(
         static_summary=summary,
         search_attributes=attributes,
     )
-    return await client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
-        update, args=args, start_workflow_operation=start, result_type=result_type
-    )
+    try:
+        return await client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+            update, args=args, start_workflow_operation=start, result_type=result_type
+        )
+    except BaseException:
+        await _heard(start)
+        raise
+
+
+async def _heard(start: WithStartWorkflowOperation[Any, Any]) -> None:
+    """The SDK tells of a failed start twice: by raising, and in a future that asyncio complains about (in the log, as
+    an error) where nobody looks at it."""
+    with contextlib.suppress(BaseException):
+        async with asyncio.timeout(0.1):
+            await start.workflow_handle()

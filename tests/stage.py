@@ -31,6 +31,7 @@ from contracts.template import Template
 from endpoint.administration import Administration
 from endpoint.app import create_app
 from endpoint.tokens import HEADER
+from runtime.clients import client_factory
 from runtime.converter import data_converter
 from runtime.metrics import WorkerMetrics
 from runtime.settings import Settings
@@ -42,7 +43,7 @@ from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
 from store.store import Store
 from tests.histories import recording
-from worker import client_factory, make_workers
+from worker import make_workers
 
 TEMPLATE = Template(
     template_id="tpl_welcome",

@@ -261,12 +261,11 @@ class InstallWorkflow:
             told.append(await self._archive())
         status = await workflow.execute_activity_method(
             RetiringActivities.forget_connector,
-            retirement,
+            retirement.model_copy(update={"told": " ".join(told)}),
             start_to_close_timeout=CALL_TIMEOUT,
             retry_policy=RETRY,
         )
-        status = status or self._status
-        self._show(status.model_copy(update={"reason": " ".join([status.reason or "", *told])}))
+        self._show(status or self._status)
 
     async def _archive(self) -> str:
         """How many were archived. Iterable being away, or refusing the key, keeps nothing from being forgotten."""

@@ -21,6 +21,7 @@ from contracts.event import EventKind, in_order
 from contracts.inbox import DrainResult, InboxShard
 from contracts.shadow import Shadow
 from iterable.webhook_event import occurrence_key
+from runtime.clients import client_factory
 from runtime.settings import Settings
 from store.inbox import Arrival
 from store.keyring import Keyring, new_key_text, parse_keys
@@ -29,7 +30,6 @@ from store.person import Person
 from store.sends import TAKEN, UNKNOWN, Claim
 from store.store import Store
 from store.tables import event
-from worker import client_factory
 
 START = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 CAMPAIGN = 7

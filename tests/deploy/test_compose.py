@@ -126,6 +126,14 @@ def test_settings_are_read_from_the_secrets_folder(tmp_path: Path, monkeypatch: 
     assert Settings().admin_token is None
 
 
+def test_every_setting_is_in_the_table_and_the_table_has_no_other() -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    table = text.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(CONNECTOR_[A-Z_]+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))))
+    elsewhere = {"CONNECTOR_SECRETS_DIR"}  # where to look for the others
+    assert named - elsewhere == {f"CONNECTOR_{name.upper()}" for name in Settings.model_fields}
+
+
 def test_variables_of_ours_are_settings(services: dict[str, dict[str, Any]]) -> None:
     known = {f"CONNECTOR_{name.upper()}" for name in Settings.model_fields}
     for name in OURS:

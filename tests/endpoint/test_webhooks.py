@@ -20,9 +20,9 @@ from contracts.inbox import InboxShard
 from endpoint.app import create_app
 from endpoint.tokens import HEADER, new_token, token_hash
 from iterable.webhook_event import parse
+from runtime.clients import client_factory
 from runtime.settings import Settings
 from store.store import Store
-from worker import client_factory
 
 PATH = "/webhooks/iterable/acme"
 EVENT = {

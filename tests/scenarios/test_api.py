@@ -96,7 +96,7 @@ async def test_a_body_is_read_no_further_than_allowed(the_stage: Stage, project:
 
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
-"""Requests an operation; `make fuzz` makes more of them."""
+"""Requests an operation; `make fuzz-api` makes more of them."""
 SLOW = frozenset({"/pause", "/resume"})
 """They wait until every worker knows, and nothing in them varies."""
 

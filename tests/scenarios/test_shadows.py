@@ -12,9 +12,9 @@ from activities.shadow_care import ShadowCareActivities
 from cli.sending import start_send
 from contracts.send import SendRequest, SendResult, SendStatus
 from contracts.shadow import CareRequest
+from runtime.clients import client_factory
 from store.tables import shadow
 from tests.stage import Project
-from worker import client_factory
 
 pytestmark = pytest.mark.scenario
 

@@ -16,12 +16,13 @@ from activities.connectors import InstalledConnectors
 from cli.sending import start_send
 from contracts.send import SendStatus
 from endpoint.app import create_app
+from runtime.clients import client_factory
 from runtime.converter import data_converter
 from runtime.extras import tracing
 from runtime.settings import Settings
 from runtime.tracing import Tracing
 from tests.stage import Project, served
-from worker import client_factory, make_workers
+from worker import make_workers
 
 pytestmark = pytest.mark.scenario
 

@@ -15,9 +15,10 @@ from temporalio.client import WorkflowHandle
 from activities.connectors import InstalledConnectors
 from cli.sending import start_send
 from contracts.send import SendStatus
+from runtime.clients import client_factory
 from runtime.settings import Settings
 from tests.stage import Project, Stage
-from worker import client_factory, make_workers
+from worker import make_workers
 
 pytestmark = pytest.mark.scenario
 

@@ -1,0 +1,170 @@
+"""What the commands around a connector share: asking its run for something, and showing what came back."""
+
+import asyncio
+import difflib
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from pydantic import BaseModel, SecretStr, ValidationError
+from rich.markup import escape
+from temporalio.service import RPCError
+
+from cli.connection import Connection, connected
+from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, err, say, stop, table
+from contracts.connector import ConnectorSettings, ConnectorStatus
+from contracts.errors import ErrorCode
+from contracts.finding import Finding, Level
+from contracts.received import plain
+from endpoint.administration import Administration, AdminRefused
+from runtime.process import run
+from runtime.temporal import polling
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+_SOON_SECONDS = 5.0
+_PATIENCE_SECONDS = 150.0
+"""Longer than a check may take while Iterable is away."""
+_MARKS = {Level.OK: "[green]✓[/]", Level.ATTENTION: "[yellow]![/]", Level.REFUSED: "[red]✗[/]", Level.UNKNOWN: "?"}
+
+
+def run_admin(do: Callable[[Connection], Awaitable[T]], patience: float | None = _PATIENCE_SECONDS) -> T:
+    """Runs a command against the store and Temporal, or ends it with why it was refused. `patience` is in seconds;
+    None waits without an end."""
+
+    async def connected_do() -> T:
+        async with connected() as c:
+            try:
+                async with asyncio.timeout(patience):
+                    return await _answered(c, do(c))
+            except AdminRefused as error:
+                stop(NOT_FOUND if error.code == ErrorCode.CONNECTOR_NOT_INSTALLED else FAILED, f"{error.code}: {error}")
+            except TimeoutError:
+                _nobody(f"No worker answered within {patience:.0f} s")
+            except RPCError as error:
+                stop(UNREACHABLE, f"Temporal refuses: {error.status.name}. `connector doctor` tells more")
+
+    return run(connected_do())
+
+
+async def _answered(c: Connection, step: Awaitable[T]) -> T:
+    """An admin hears soon that there is nobody to do it."""
+    task = asyncio.ensure_future(step)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=_SOON_SECONDS)
+        if not done:
+            queue = c.settings.task_queue
+            if await polling(c.temporal, queue) == 0:
+                _nobody(f"No worker polls the task queue {queue!r}")
+            err.print("[dim]still waiting for the worker, or for Iterable …[/]")
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _nobody(what: str) -> NoReturn:
+    stop(
+        UNREACHABLE,
+        f"{what}: start one (python -m worker), or see `connector doctor`. What you asked for may still be done when "
+        "one comes: look with `connector status` then",
+    )
+
+
+def admin(c: Connection) -> Administration:
+    """What is done to a connector."""
+    return Administration(c.store, c.temporal, c.settings.task_queue)
+
+
+def read_key() -> SecretStr:
+    """From a prompt or standard input, never from an argument: those stay in shells' histories and process lists."""
+    given: str = typer.prompt("Iterable API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+    key = SecretStr(given.strip())
+    if not key.get_secret_value():
+        stop(USAGE, "no API key on standard input")
+    return key
+
+
+def no_key_here(given: object) -> None:
+    """Refuses a key among the arguments, without printing it again."""
+    if given:
+        stop(
+            USAGE,
+            "an API key is no argument: it stays in your shell's history and in process lists. Leave it out and paste "
+            "it when you are asked, or pipe it in. If what you typed was one, it lies there now: make another in "
+            "Iterable and delete this one",
+        )
+
+
+def valid(model: type[M], given: dict[str, Any]) -> M:
+    """The model, or the end of the command with every field that is wrong."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        stop(USAGE, "; ".join(_told(model, one) for one in error.errors(include_url=False, include_input=False)))
+
+
+def _told(model: type[BaseModel], problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, list(model.model_fields), n=1)
+        return f"there is no setting {name!r}" + (f": did you mean {near[0]}?" if near else "")
+    if problem["type"] == "string_pattern_mismatch":
+        is_address = name.endswith(("email", "reply_to", "send_to"))
+        return f"{name} is no email address" if is_address else f"{name} has not the form that it needs"
+    return f"{name}: {plain(problem['msg'])}"
+
+
+def changes(before: ConnectorSettings, after: ConnectorSettings) -> list[str]:
+    """Each setting that is another one now."""
+    old, new = before.model_dump(), after.model_dump()
+    return [f"{name}: {old[name]} → {value}" for name, value in new.items() if old[name] != value]
+
+
+def say_status(status: ConnectorStatus) -> None:
+    """State and reason."""
+    say(f"{status.state}{': ' + escape(status.reason) if status.reason else ''}")
+
+
+def say_connector(status: ConnectorStatus) -> None:
+    """Everything about a connector: what is wrong first."""
+    say(f"[bold]{status.workspace_id}: {status.state}[/], {_since(status.changed_at)}")
+    if status.reason:
+        say(escape(status.reason))
+    if status.settings is None:
+        say("Nothing is in force: `connector install` with another key, or other settings.")
+        return
+    looked, came = _since(status.checked_at), _since(status.last_webhook_at)
+    say(f"last look {looked} (`connector test {status.workspace_id}` looks now); last webhook {came}")
+    rows = [(name, escape(str(value))) for name, value in status.settings.model_dump().items()]
+    table("", ("setting in force", "value"), rows)
+
+
+def _since(moment: datetime | None) -> str:
+    if moment is None:
+        return "never"
+    minutes = int((datetime.now(UTC) - moment).total_seconds() // 60)
+    ago = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 2_880 else f"{minutes // 1_440} days"
+    return f"{moment:%Y-%m-%d %H:%M} UTC ({ago} ago)"
+
+
+def show_findings(title: str, findings: list[Finding]) -> None:
+    """One row a point; times where legs took some."""
+    timed = any(one.seconds is not None for one in findings)
+    rows = [
+        (
+            _MARKS[one.level],
+            escape(one.point),
+            escape(one.found),
+            *(["" if one.seconds is None else f"{one.seconds:.1f} s"] if timed else []),
+            escape(one.advice),
+        )
+        for one in findings
+    ]
+    table(title, ("", "point", "found", *(["time"] if timed else []), "what to do"), rows)

@@ -1,0 +1,106 @@
+"""A connector's life as an admin types it: every command once, with its exit code and the words that help."""
+
+import asyncio
+import json
+import uuid
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import admin
+from cli.main import app
+from cli.output import FAILED, NOT_FOUND, OK, UNREACHABLE
+from tests.stage import Stage
+
+pytestmark = pytest.mark.scenario
+
+DEAD = "dead".ljust(32, "0")
+
+
+class Terminal:
+    """Where commands are typed."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.environment = {
+            "CONNECTOR_DATABASE_URL": stage.settings.database_url,
+            "CONNECTOR_MASTER_KEY": stage.settings.master_key.get_secret_value() if stage.settings.master_key else "",
+            "CONNECTOR_PUBLIC_URL": stage.endpoint_url,
+            "CONNECTOR_ASSETS_STORE": stage.settings.assets_store,
+            "CONNECTOR_ITERABLE_US_URL": stage.settings.iterable_us_url,
+            "CONNECTOR_ITERABLE_EU_URL": stage.settings.iterable_eu_url,
+            "TEMPORAL_ADDRESS": stage.client.service_client.config.target_host,
+            "COLUMNS": "250",
+        }
+
+    async def type(self, *words: str, given: str | None = None, ends: int = OK, **changed: str) -> str:
+        """What a command printed, and what the workers of this process logged meanwhile; it must end with the code."""
+        environment = {**self.environment, **changed}
+        result = await asyncio.to_thread(CliRunner().invoke, app, words, given, environment)
+        assert result.exit_code == ends, result.output
+        assert not any(key in result.output for key in (given or "").split())
+        return result.output
+
+
+async def test_from_the_first_key_to_the_uninstall(the_stage: Stage) -> None:
+    terminal, workspace = Terminal(the_stage), f"hand-{uuid.uuid4().hex[:8]}"
+    made = (await the_stage.sandbox_http.post("/_sandbox/projects", json={})).raise_for_status().json()
+    sandbox, key = f"/_sandbox/projects/{made['project_id']}", made["keys"]["server"]
+    kinds = {kind["name"].lower(): str(kind["id"]) for kind in made["message_types"]}
+    install = ("install", workspace, "--data-center", "us", "--default-from", "hello@acme.test")
+    transactional = ("--transactional-message-type", kinds["transactional"])
+
+    assert "api_key_invalid" in await terminal.type(*install, *transactional, given=DEAD, ends=FAILED)
+    assert "Nothing is in force" in await terminal.type("status", workspace)
+    assert "connector install" in await terminal.type("pause", workspace, ends=NOT_FOUND)
+    told = await terminal.type(*install, "--transactional-message-type", kinds["marketing"], given=key, ends=FAILED)
+    assert f"{kinds['transactional']} (Transactional)" in told
+    told = await terminal.type("install", workspace, "--data-center", "eu", *transactional, given=key, ends=FAILED)
+    assert "belongs to the data center us" in told
+
+    told = await terminal.type(*install, *transactional, given=key)
+    assert "in force: awaiting_webhook" in told
+    assert f"{the_stage.endpoint_url}/webhooks/iterable/{workspace}" in told
+    assert "shown this once" in told
+    assert f"connector test {workspace} --send-to ADDRESS" in await terminal.type("doctor", workspace, ends=FAILED)
+    await _made(the_stage, f"{sandbox}/webhooks", endpoint=f"{the_stage.endpoint_url}/webhooks/iterable/{workspace}")
+    told = await terminal.type("test", workspace, "--send-to", "open@example.com", "--wait", "10", "--json")
+    report, _ = json.JSONDecoder().raw_decode(told, told.index("{\n"))
+    assert [leg["level"] for leg in report["legs"] if leg["point"] == "webhook came back"] == ["ok"]
+
+    assert "settle_for_seconds: 900 → 3" in await terminal.type("configure", workspace, "--set", "settle_for_seconds=3")
+    assert "no list 7" in await terminal.type("configure", workspace, "--set", "all_list_id=7", ends=FAILED)
+    told = await terminal.type("status", workspace)
+    assert "hello@acme.test" in told  # what was not named stayed
+    assert f"{workspace}: active" in told
+
+    assert "paused" in await terminal.type("pause", workspace)
+    assert f"connector resume {workspace}" in await terminal.type("doctor", workspace, ends=FAILED)
+    assert "active" in await terminal.type("resume", workspace)
+    assert await terminal.type("doctor", workspace)
+    assert "api_key_invalid" in await terminal.type("rotate", "key", workspace, given=DEAD, ends=FAILED)
+    fresh = (await _made(the_stage, f"{sandbox}/keys/server"))["keys"]["server"]
+    assert "delete the old one in Iterable" in await terminal.type("rotate", "key", workspace, given=fresh)
+    assert "the old one is valid until" in await terminal.type("rotate", "webhook-token", workspace)
+
+    told = await terminal.type("uninstall", workspace, "--archive-campaigns", "--wait", "--wait-seconds", "0")
+    assert "were archived" in told
+    assert "were archived" in await terminal.type("status", workspace)  # and stays to be read
+    await terminal.type("uninstall", workspace, ends=NOT_FOUND)
+    assert "uninstalled" in await terminal.type("doctor", workspace)
+
+
+async def test_nobody_there_to_do_it(the_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "_SOON_SECONDS", 0.2)
+    terminal = Terminal(the_stage)
+    install = ("install", f"hand-{uuid.uuid4().hex[:8]}", "--data-center", "us", "--transactional-message-type", "1")
+    told = await terminal.type(*install, given="k" * 32, ends=UNREACHABLE, CONNECTOR_TASK_QUEUE="nobody")
+    assert "No worker polls the task queue 'nobody'" in told
+    assert "python -m worker" in told
+    assert "Temporal does not answer" in await terminal.type(
+        *install, given="k" * 32, ends=UNREACHABLE, TEMPORAL_ADDRESS="127.0.0.1:1"
+    )
+
+
+async def _made(stage: Stage, path: str, **body: Any) -> dict[str, Any]:
+    return (await stage.sandbox_http.post(path, json=body)).raise_for_status().json()
