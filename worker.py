@@ -39,7 +39,7 @@ from runtime.health import Health, answering, database, temporal
 from runtime.logging import configure_logging
 from runtime.metrics import WorkerMetrics
 from runtime.observing import Observing
-from runtime.process import run_service, stop_signal
+from runtime.process import run_service, spare_the_collector, stop_signal
 from runtime.settings import Settings
 from runtime.temporal import add_search_attributes, connect, make_runtime, missing_search_attributes
 from store.store import Store
@@ -272,6 +272,7 @@ async def _connected(
 async def main() -> None:
     """The process."""
     configure_logging()
+    spare_the_collector()
     await serve(Settings(), stop_signal())
 
 

@@ -13,7 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.catalogs import Catalogs
-from activities.joining import join
+from activities.joining import join, keep
 from activities.push import wake_push
 from activities.reading import kind_of, read
 from activities.suppressing import reports_of
@@ -215,9 +215,7 @@ class InboxActivities:
             else:  # somebody who asked to be forgotten: what happened is kept, to whom is not
                 recorded.append(_recorded(ours.model_copy(update={"url": None}), one, workspace_id, [], BODY))
         await tx.suppressions.record(workspace_id, reports)
-        await tx.events.add(workspace_id, recorded)
-        event_ids = sorted({one.event.event_id for one in recorded})
-        joined = await join(tx, workspace_id, event_ids, await self._followed_since(tx, workspace_id))
+        joined = await keep(tx, workspace_id, recorded, await self._followed_since(tx, workspace_id))
         return sum(one.event.event_id in joined for one in recorded)
 
     async def _set_aside(self, tx: Transaction, workspace_id: str, one: Waiting, problem: str) -> None:

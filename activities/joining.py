@@ -9,57 +9,123 @@ set of events and attempts, not on the order in which they came.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from activities.matching import Message, Room, match
 from contracts.event import place
 from contracts.send import standing
-from store.events import Link, Move
-from store.sends import Standing
+from store.events import Link, Move, Place, Recorded
+from store.sends import Known, Standing
 from store.store import Transaction
 
 _Goal = tuple[Link, str | None]
 """An event, and the send it belongs to."""
+_Names = dict[str, set[str]]
+"""Message id → the sends that its events name."""
+
+
+async def keep(tx: Transaction, workspace_id: str, recorded: Sequence[Recorded], followed_since: datetime) -> set[str]:
+    """Keeps events and joins them, and whatever else they decide; those that belong to a send now. The caller holds the
+    lock of the workspace's feed. A send that Iterable took before `followed_since` has no run any more that is to be
+    told.
+
+    An occurrence that is there already stays as it is, but for the name of its send: where one report of it names the
+    send and another does not, the name is kept, whichever came first. Most new ones have a name, their own or another
+    event's of the message: these are written where they belong, once. The rest is joined by what is found then.
+    """
+    known = await tx.events.known(workspace_id, sorted({one.event.event_id for one in recorded}))
+    new, named_late = _told_apart(recorded, known)
+    await tx.events.name(workspace_id, named_late)
+    names = await tx.events.names(workspace_id, sorted({m for one in recorded if (m := one.event.message_id)}))
+    for one in new:
+        if one.named_send and one.event.message_id:
+            names.setdefault(one.event.message_id, set()).add(one.named_send)
+    wanted = {name for some in names.values() for name in some} | {one.named_send for one in new if one.named_send}
+    ours = await tx.sends.known(workspace_id, sorted(wanted), followed_since)
+    proven = [(one, _meant(one.named_send, one.event.message_id, names, ours)) for one in new]
+    placed = {one.event.event_id: send_id for one, send_id in proven if send_id is not None}
+    cursors = await tx.feed.take(workspace_id, len(placed))
+    places = {
+        event_id: Place(send_id, cursor, to_tell=not ours[send_id].run_ended)
+        for (event_id, send_id), cursor in zip(placed.items(), cursors, strict=True)
+    }
+    await tx.events.add(workspace_id, new, places)
+    fresh = await tx.events.links(workspace_id, sorted({*known, *(one.event.event_id for one in new)} - placed.keys()))
+    touched = {send_id: ours[send_id] for send_id in placed.values()}
+    return placed.keys() | await _settle(tx, workspace_id, fresh, names, touched, followed_since)
 
 
 async def join(tx: Transaction, workspace_id: str, event_ids: Sequence[str], followed_since: datetime) -> set[str]:
-    """Joins events that are kept, and whatever else they decide; those of the given ones that belong to a send now. The
-    caller holds the lock of the workspace's feed. A send that Iterable took before `followed_since` has no run any more
-    that is to be told."""
+    """As `keep`, for events that are kept."""
     fresh = await tx.events.links(workspace_id, event_ids)
-    named = await _by_name(tx, workspace_id, fresh)
+    names = await tx.events.names(workspace_id, sorted({link.message_id for link in fresh if link.message_id}))
+    return await _settle(tx, workspace_id, fresh, names, {}, followed_since)
+
+
+def _told_apart(recorded: Sequence[Recorded], known: dict[str, bool]) -> tuple[list[Recorded], dict[str, str]]:
+    """What is new, each occurrence once; and the names of sends that known occurrences had not told yet."""
+    new: dict[str, Recorded] = {}
+    named_late: dict[str, str] = {}
+    for one in recorded:
+        event_id = one.event.event_id
+        if event_id in known:
+            if one.named_send and not known[event_id]:
+                named_late.setdefault(event_id, one.named_send)
+            continue
+        first = new.setdefault(event_id, one)
+        if one.named_send and not first.named_send:
+            new[event_id] = replace(first, named_send=one.named_send)
+    return list(new.values()), named_late
+
+
+def _meant(named_send: str | None, message_id: str | None, names: _Names, ours: Container[str]) -> str | None:
+    """The send that an event or, where it names none of ours, another event of its message names."""
+    if named_send is not None and named_send in ours:
+        return named_send
+    # One, but for a provider that mixes messages up: then always the same.
+    return min((name for name in names.get(message_id or "", ()) if name in ours), default=None)
+
+
+async def _settle(
+    tx: Transaction,
+    workspace_id: str,
+    fresh: list[Link],
+    names: _Names,
+    placed: dict[str, Known],
+    followed_since: datetime,
+) -> set[str]:
+    """Joins fresh events, and whatever else they, or sends that got events just now, decide."""
+    named = await _by_name(tx, workspace_id, fresh, names, followed_since)
     touched = await _place(tx, workspace_id, named, followed_since, firm=True)
-    inferred = await _by_person(tx, workspace_id, fresh, named, touched)
+    pairs = {pair for link in fresh for pair in link.pairs} | {p for one in placed.values() if (p := one.pair)}
+    pairs |= await tx.sends.pairs(workspace_id, sorted(touched))
+    inferred = await _by_person(tx, workspace_id, fresh, named, pairs)
     touched |= await _place(tx, workspace_id, inferred, followed_since, firm=False)
-    await _record_standings(tx, workspace_id, sorted(touched))
+    await _record_standings(tx, workspace_id, sorted(touched | placed.keys()))
     goals = {link.id: send_id for link, send_id in (*named, *inferred)}
     return {link.event_id for link in fresh if goals.get(link.id, link.send_id) is not None}
 
 
-async def _by_name(tx: Transaction, workspace_id: str, fresh: list[Link]) -> list[_Goal]:
+async def _by_name(
+    tx: Transaction, workspace_id: str, fresh: list[Link], names: _Names, followed_since: datetime
+) -> list[_Goal]:
     """Events that name their send, and all events of their messages."""
-    named = await tx.events.names(workspace_id, sorted({link.message_id for link in fresh if link.message_id}))
     loose = {link.id: link for link in fresh if not link.firm}
-    loose |= {link.id: link for link in await tx.events.loose_of_messages(workspace_id, sorted(named))}
-    wanted = {send_id for names in named.values() for send_id in names}
+    loose |= {link.id: link for link in await tx.events.loose_of_messages(workspace_id, sorted(names))}
+    wanted = {name for link in loose.values() for name in names.get(link.message_id or "", ())}
     wanted |= {link.named_send for link in loose.values() if link.named_send}
-    ours = await tx.sends.known(workspace_id, sorted(wanted))
-    goals: list[_Goal] = []
-    for link in loose.values():
-        names = {link.named_send} if link.named_send in ours else named.get(link.message_id or "", set())
-        known = sorted(name for name in names if name in ours)
-        if known:
-            goals.append((link, known[0]))  # one, but for a provider that mixes messages up: then always the same
-    return goals
+    ours = await tx.sends.known(workspace_id, sorted(wanted), followed_since)
+    meant = [(link, _meant(link.named_send, link.message_id, names, ours)) for link in loose.values()]
+    return [(link, send_id) for link, send_id in meant if send_id is not None]
 
 
 async def _by_person(
-    tx: Transaction, workspace_id: str, fresh: list[Link], named: list[_Goal], touched: set[str]
+    tx: Transaction, workspace_id: str, fresh: list[Link], named: list[_Goal], pairs: set[tuple[int, str]]
 ) -> list[_Goal]:
     """Events without a name. Judged anew is everything of the same campaigns and people that has none either: a fresh
     event may tell which message is meant, a send that got its message leaves the others to other sends."""
-    pairs = {pair for link in fresh for pair in link.pairs} | await tx.sends.pairs(workspace_id, sorted(touched))
     proven = {link.id for link, _ in named}
     start = [link for link in fresh if not link.firm and link.id not in proven]
     loose = await _loose_group(tx, workspace_id, start, pairs)

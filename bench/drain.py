@@ -12,12 +12,14 @@ from activities.connectors import InstalledConnectors
 from activities.inbox import InboxActivities
 from contracts.inbox import InboxShard
 from runtime.clients import client_factory
+from runtime.process import spare_the_collector
 from runtime.settings import Settings
 from runtime.temporal import connect
 from store.store import Store
 
 
 async def _main() -> None:
+    spare_the_collector()
     settings = Settings()
     store = await Store.open(settings.database_url, settings.keyring())
     catalogs = Catalogs(store, InstalledConnectors(store, client_factory(settings)))

@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 from temporalio.client import Client
 
 from contracts.names import inbox_workflow_id
-from endpoint.__main__ import SERVER, share_evenly
-from runtime.process import run
+from endpoint.__main__ import SERVER
+from runtime.process import run, spare_the_collector
 from runtime.temporal import connect
 
 _KEPT: dict[str, Any] = {"type": "http.response.start", "status": 204, "headers": []}
@@ -50,7 +50,7 @@ class Signalling:
 
 async def _main() -> None:
     which, port = sys.argv[1], int(sys.argv[2])
-    share_evenly()
+    spare_the_collector()
     app = nothing if which == "nothing" else Signalling(await connect())
     config = uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", **SERVER)
     await asyncio.shield(uvicorn.Server(config).serve())

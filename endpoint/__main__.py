@@ -2,8 +2,6 @@
 
 import argparse
 import asyncio
-import gc
-import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,7 +12,7 @@ from temporalio.client import Interceptor
 from endpoint.app import create_app
 from runtime.extras import tracing
 from runtime.logging import configure_logging
-from runtime.process import run_service
+from runtime.process import run_service, spare_the_collector
 from runtime.settings import Settings
 from runtime.temporal import connect
 from store.store import Store
@@ -30,19 +28,6 @@ SERVER: dict[str, Any] = {
 proxies are believed is a setting of ours (`endpoint.origin`); the server would believe any on this machine."""
 
 
-_SWITCH_SECONDS = 0.0005
-_YOUNG_OBJECTS = 20_000
-
-
-def share_evenly() -> None:
-    """The thread that commits gets the interpreter's lock soon after it asks (Python's own 5 ms are longer than a
-    commit takes), and the collector leaves alone what lives as long as the process."""
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
-
-
 async def main() -> None:
     """Serves until SIGTERM or SIGINT, then answers what it has begun and commits what waits."""
     parser = argparse.ArgumentParser(prog="endpoint", description="The signal endpoint of the connector.")
@@ -50,7 +35,7 @@ async def main() -> None:
     parser.add_argument("--port", type=int, default=8700)
     where = parser.parse_args()
     configure_logging()
-    share_evenly()
+    spare_the_collector()
     settings = Settings()
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.database_url, settings.keyring())

@@ -1,9 +1,10 @@
 """Drained events: timelines, and what could not be joined to a send yet."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     TextClause,
     bindparam,
     func,
+    insert,
     select,
     type_coerce,
     update,
@@ -83,6 +85,18 @@ class Move:
     firm: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a new event belongs by name: its send, its cursor in the feed, and whether a run may be there to tell."""
+
+    send_id: str | None
+    cursor: int | None
+    to_tell: bool
+
+
+_NOWHERE = Place(None, None, to_tell=True)
+
+
 class Happening(NamedTuple):
     """The least of an event that its send's standing follows from. A tuple and the raw moment (microseconds since
     1970), because a drain goes through all events of every send that it touches."""
@@ -123,14 +137,20 @@ _LINK = (
 class Events(SealingRepository):
     """Queries over drained events. Whoever adds or places events holds the lock of the workspace's feed."""
 
-    async def add(self, workspace_id: str, recorded: Sequence[Recorded]) -> None:
-        """Keeps events, not joined yet. An occurrence that is there already stays as it is, but for the name of its
-        send: where one report of it names the send and another does not, the name is kept, whichever came first."""
+    async def add(
+        self, workspace_id: str, recorded: Sequence[Recorded], places: Mapping[str, Place] = MappingProxyType({})
+    ) -> None:
+        """Keeps events that are not there yet, each once; joined to a send where `places` has one for the event's
+        id."""
         now = microseconds(self._clock())
         values = [
             {
                 "workspace_id": workspace_id,
                 "event_id": one.event.event_id,
+                "send_id": place.send_id,
+                "firm": place.cursor is not None,
+                "cursor": place.cursor,
+                "signalled": not place.to_tell,
                 "named_send": one.named_send,
                 "kind": one.event.kind.value,
                 "occurred_at": microseconds(one.event.occurred_at),
@@ -145,15 +165,19 @@ class Events(SealingRepository):
                 "body": self._keyring.seal(one.body, f"event.body.{workspace_id}/{one.event.event_id}"),
             }
             for one in recorded
+            for place in (places.get(one.event.event_id, _NOWHERE),)
         ]
         if values:
-            insert = self._upsert(event).values({name: bindparam(name) for name in values[0]})
-            statement = insert.on_conflict_do_update(
-                index_elements=[event.c.workspace_id, event.c.event_id],
-                set_={"named_send": insert.excluded.named_send},
-                where=event.c.named_send.is_(None) & insert.excluded.named_send.is_not(None),
+            await self._run_rows(insert(event).values({name: bindparam(name) for name in values[0]}), values)
+
+    async def name(self, workspace_id: str, names: Mapping[str, str]) -> None:
+        """Adds the names of their sends to events, by id, that had none."""
+        for event_id, named_send in names.items():
+            await self._connection.execute(
+                update(event)
+                .where(event.c.workspace_id == workspace_id, event.c.event_id == event_id)
+                .values(named_send=named_send)
             )
-            await self._run_rows(statement, values)
 
     async def links(self, workspace_id: str, event_ids: Sequence[str]) -> list[Link]:
         """Events by id."""
@@ -185,7 +209,7 @@ class Events(SealingRepository):
                 )
                 .distinct()
             )
-            for row in rows:
+            for row in rows.all():
                 found[row.message_id].add(row.named_send)
         return found
 
@@ -290,7 +314,7 @@ class Events(SealingRepository):
                 .where(event.c.workspace_id == workspace_id, event.c.send_id.in_(send_ids[start : start + IN_BATCH]))
                 .order_by(event.c.id)
             )
-            for row in rows:
+            for row in rows.all():
                 found[row.send_id].append(_event(row))
         return found
 
@@ -309,7 +333,7 @@ class Events(SealingRepository):
                     event.c.reason,
                 ).where(event.c.workspace_id == workspace_id, event.c.send_id.in_(some))
             )
-            for send_id, event_id, kind, occurred_at, message_id, reason in rows:
+            for send_id, event_id, kind, occurred_at, message_id, reason in rows.all():
                 found[send_id].append(Happening(event_id, kind, occurred_at, message_id, reason))
         return found
 
@@ -322,7 +346,7 @@ class Events(SealingRepository):
                     event.c.workspace_id == workspace_id, event.c.event_id.in_(event_ids[start : start + IN_BATCH])
                 )
             )
-            found |= {row.event_id: row.named_send is not None for row in rows}
+            found |= {row.event_id: row.named_send is not None for row in rows.all()}
         return found
 
     async def known_messages(self, workspace_id: str, message_ids: Sequence[str]) -> set[str]:
@@ -424,7 +448,7 @@ class Events(SealingRepository):
             query = select(*_LINK).where(
                 event.c.workspace_id == workspace_id, column.in_(values[start : start + IN_BATCH]), *conditions
             )
-            found.extend(_link(row) for row in await self._connection.execute(query))
+            found.extend(_link(row) for row in (await self._connection.execute(query)).all())
         return found
 
 

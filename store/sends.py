@@ -69,6 +69,20 @@ class Standing:
     message_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What joining needs of a send of ours. `run_ended`: nobody is to be told of its events."""
+
+    campaign_id: int | None
+    recipient_hash: str
+    run_ended: bool
+
+    @property
+    def pair(self) -> tuple[int, str] | None:
+        """(campaign, person), where it has a campaign."""
+        return None if self.campaign_id is None else (self.campaign_id, self.recipient_hash)
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A send that may have caused messages: as many as it had attempts that may have been taken, from `began_at` on."""
@@ -141,16 +155,18 @@ class Sends(Repository):
         """Sends by id; unknown ids are absent."""
         return {row.send_id: row for row in await self._among(workspace_id, send.c.send_id, send_ids)}
 
-    async def known(self, workspace_id: str, send_ids: Sequence[str]) -> set[str]:
-        """Those of the ids that are sends of ours."""
-        found: set[str] = set()
+    async def known(self, workspace_id: str, send_ids: Sequence[str], followed_since: datetime) -> dict[str, Known]:
+        """Those of the ids that are sends of ours. One that Iterable took before `followed_since` has no run."""
+        found: dict[str, Known] = {}
+        run_ended = send.c.run_ended_at.is_not(None) | (send.c.accepted_at < followed_since)
+        columns = (send.c.send_id, send.c.campaign_id, send.c.recipient_hash, run_ended)
         for start in range(0, len(send_ids), IN_BATCH):
             some = send_ids[start : start + IN_BATCH]
-            found |= set(
-                await self._connection.scalars(
-                    select(send.c.send_id).where(send.c.workspace_id == workspace_id, send.c.send_id.in_(some))
-                )
+            rows = await self._connection.execute(
+                select(*columns).where(send.c.workspace_id == workspace_id, send.c.send_id.in_(some))
             )
+            for send_id, campaign_id, recipient_hash, ended in rows.all():
+                found[send_id] = Known(campaign_id, recipient_hash, bool(ended))
         return found
 
     async def pairs(self, workspace_id: str, send_ids: Sequence[str]) -> set[tuple[int, str]]:

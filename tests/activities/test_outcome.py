@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from activities import outcome
 from activities.connectors import InForce, InstalledConnectors
-from activities.joining import join
+from activities.joining import keep
 from activities.outcome import OutcomeActivities
 from activities.target import known_outcome
 from contracts.channel import Catalog
@@ -150,8 +150,8 @@ async def report(store: Store, iterable: Iterable, send_id: str) -> None:
         )
         async with store.begin() as tx:
             await tx.feed.lock("acme")
-            await tx.events.add("acme", [Recorded(event, send_id, CAMPAIGN, None, None, datetime.now(UTC), b"{}")])
-            await join(tx, "acme", [event.event_id], datetime.now(UTC) - timedelta(days=1))
+            recorded = Recorded(event, send_id, CAMPAIGN, None, None, datetime.now(UTC), b"{}")
+            await keep(tx, "acme", [recorded], datetime.now(UTC) - timedelta(days=1))
 
 
 async def look(store: Store, iterable: Iterable, client: IterableClient, send_id: str) -> None:

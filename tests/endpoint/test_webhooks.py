@@ -78,8 +78,7 @@ async def test_half_a_character_loses_no_event(
     answer = await http.post(PATH, content=body, headers={HEADER: token})
     assert answer.status_code == 204
     async with store.read() as tx:
-        ((found,), _) = await tx.inbox.batch("acme", 0, 10, 10_000)
-    assert found.body is not None
+        (found,) = (await tx.inbox.batch("acme", 0, 10, 10_000)).waiting
     assert parse(found.body).name == EVENT["eventName"]
 
 
