@@ -1,126 +1,190 @@
 """Markup: the tags and style sheets of an HTML document in which something may be found.
 
 Not a parser: it makes no tree and repairs nothing. It knows where a tag, a comment and a style sheet begin and end, as
-browsers do (WHATWG HTML, 13.2.5), and in Outlook's conditional comments reads on as Outlook does. It reads a copy of
-the document in lower case with merge tags blotted out, and skips in one step to where something was spotted.
+browsers do (WHATWG HTML, 13.2.5), and in Outlook's conditional comments reads on as Outlook does. It skips in one step
+to where something was spotted.
+
+Merge tags are read before markup is. As long as it is plain where they end, the document is read as it is; from the
+first stretch that is not, a copy with all of them blotted out, which takes longer and is always right.
 """
 
 import re
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Generator, Iterable, Sequence
+from typing import NamedTuple
 
-from images.merge_tags import BLOT
+from images.merge_tags import INVOLVED, ORDINARY, blotted, has_feeds, ordinary_blotted
+from images.tokens import ANY, ATTRIBUTE, FROM_VALUE, LONGEST_NAME, NAME, PLAIN, SKIPPED, START, STYLE, TAG, TO_VALUE
 
-_WS = rb" \t\n\r\f"
-_RAW = (b"style", b"script", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
-"""Elements whose content is text: a tag in it is none."""
-
-_NAME_END = rb"(?=[" + _WS + rb"/>" + BLOT + rb"])"
-_IS_RAW = rb"(?:" + rb"|".join(_RAW) + rb")" + _NAME_END
-
-# Every repetition is possessive and every alternative begins differently, so nothing is read twice. `END` is where a
-# token may break off: nowhere while skipping, at the end of the document for the one token that is looked at.
+_WINDOW = 4_096
+SHEET = b"<style>"
+"""In place of an attribute's name."""
 
 
-def _attributes(end: bytes) -> bytes:
-    """What follows a tag's name, up to and with its `>`. A quote that opens a value must close it."""
-    quoted = rb"\"[^\"]*+(?:\"|" + end + rb")|'[^']*+(?:'|" + end + rb")"
-    bare = rb"[^" + _WS + rb">\"'][^" + _WS + rb">]*+"
-    missing = rb"(?=>)|" + end
-    value = rb"=[" + _WS + rb"]*+(?:" + quoted + rb"|" + bare + rb"|" + missing + rb")"
-    return rb"(?:[^>=]++|" + value + rb")*+(?:>|" + end + rb")"
-
-
-def _raw(name: bytes, end: bytes) -> bytes:
-    return (
-        rb"<"
-        + name
-        + _NAME_END
-        + _attributes(end)
-        + rb"(?:[^<]++|<(?!/"
-        + name
-        + _NAME_END
-        + rb"))*+(?:</|"
-        + end
-        + rb")"
-    )
-
-
-def _tag(end: bytes) -> bytes:
-    return rb"<(?!" + _IS_RAW + rb")[a-z" + BLOT + rb"]" + _attributes(end)
-
-
-def _other(end: bytes) -> bytes:
-    """Comments, declarations, end tags, and a `<` that begins nothing. The opening of a conditional comment stands for
-    itself: what follows is markup to Outlook."""
-    return (
-        rb"<!--(?:-?>|[" + _WS + rb"]*+\[if[^a-z][^\]>]*+\][" + _WS + rb"]*+>"
-        rb"|(?:[^-]++|-(?!-!?>))*+(?:--!?>|" + end + rb"))"
-        rb"|<(?:!(?!--)|[?/])[^>]*+(?:>|" + end + rb")|<(?=[^a-z!/?" + BLOT + rb"])"
-    )
-
-
-_NEVER = rb"(?!)"
-_SKIPPED = re.compile(
-    rb"(?:[^<]++|" + _tag(_NEVER) + rb"|" + _other(_NEVER) + rb"|" + rb"|".join(_raw(n, _NEVER) for n in _RAW) + rb")*+"
-)
-_TAG = re.compile(_tag(rb"\Z"))
-_STYLE = re.compile(_raw(b"style", rb"\Z"))
-_START = re.compile(rb"<[a-z]++" + _attributes(rb"\Z"))
-_ANY = re.compile(rb"[^<]++|" + _other(rb"\Z") + rb"|" + rb"|".join(_raw(n, rb"\Z") for n in _RAW[1:]))
-_NAME = re.compile(rb"<[^" + _WS + rb"/>" + BLOT + rb"]*+")
-_ATTRIBUTE = re.compile(
-    rb"([^" + _WS + rb"/>" + BLOT + rb"][^" + _WS + rb"/>=" + BLOT + rb"]*+)"
-    rb"(?:[" + _WS + rb"]*+=[" + _WS + rb"]*+"
-    rb"(?:\"([^\"]*+)|'([^']*+)|([^" + _WS + rb">\"'][^" + _WS + rb">]*+)))?"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A stretch in which something was spotted: a whole start tag, or the text of a style sheet."""
-
-    kind: Literal["tag", "css"]
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """`name` is in lower case; the value lies between `start` and `end`, without its quotes."""
+class Value(NamedTuple):
+    """An attribute's value without its quotes, or (as `SHEET`) the text of a style sheet. `text` is what stands
+    from `start` on, with merge tags blotted out; `name` is in lower case."""
 
     name: bytes
     start: int
-    end: int
+    text: bytes
 
 
-def regions(low: bytes, spots: Sequence[int]) -> Generator[Region]:
-    """The tags and style sheets that hold one of the spots (ascending offsets)."""
-    position = 0
-    for spot in spots:
-        if spot < position:
-            continue
-        skipped = _SKIPPED.match(low, position, spot)
-        position = skipped.end() if skipped else position
-        while position <= spot:
-            if (tag := _TAG.match(low, position)) is not None:
-                yield Region("tag", position, tag.end())
-                position = tag.end()
-            elif (style := _STYLE.match(low, position)) is not None:
-                start = _START.match(low, position)
-                begin = start.end() if start else position
-                yield Region("tag", position, begin)
-                yield Region("css", begin, style.end() - 2 * low.endswith(b"</", begin, style.end()))
-                position = style.end()
+def values(source: bytes, spots: Sequence[int]) -> Generator[Value]:
+    """The values and style sheets that hold one of the spots (ascending offsets), and others in the same tags."""
+    reading = _Reading(source)
+    for after, spot in enumerate(spots, 1):
+        while reading.position <= spot and reading.go_to(spot):
+            value = reading.only_value(spot, spots, after)
+            if value is not None:
+                yield value
             else:
-                other = _ANY.match(low, position)
-                position = other.end() if other else position + 1
+                yield from reading.token(spot)
 
 
-def attributes(low: bytes, tag: Region) -> Generator[Attribute]:
-    """A start tag's attributes that have a value."""
-    name = _NAME.match(low, tag.start, tag.end)
-    for found in _ATTRIBUTE.finditer(low, name.end() if name else tag.start, tag.end):
-        if found.lastindex is not None and found.lastindex > 1:
-            yield Attribute(found.group(1), *found.span(found.lastindex))
+class _Reading:
+    """Goes forward only: `position` lies between two tokens and outside of merge tags."""
+
+    def __init__(self, source: bytes) -> None:
+        self.position = 0
+        self._source = source
+        self._document = source
+        self._is_blotted = False
+        self._lower_case: bytes | None = None
+        self._bracket = self._involved = -1
+        self._sought = 0
+        self._all_involved = INVOLVED.finditer(source)
+        if has_feeds(source):
+            self._read_copy()
+
+    def _read_copy(self) -> None:
+        """Goes on from the same position, merge tags being blotted out from now on."""
+        self._document = blotted(self._source)
+        self._is_blotted = True
+        self._lower_case = None
+        self._bracket, self._sought = -1, 0
+        self._involved = len(self._source)
+
+    @property
+    def _low(self) -> bytes:
+        if self._lower_case is None:
+            self._lower_case = self._document.lower()
+        return self._lower_case
+
+    def go_to(self, spot: int) -> bool:
+        """Goes forward to a token that may hold the spot, or that cannot be passed over. False where the spot stands in
+        text."""
+        while True:
+            document, position = self._document, self.position
+            found = document.rfind(b"<", max(self._sought, position), spot)
+            self._sought = spot  # looks at no byte twice
+            if found >= 0:
+                self._bracket = found
+            if self._bracket < position:
+                return False
+            if self._involved < position:
+                self._seek_involved(position)
+            involved = self._involved
+            passed = PLAIN.match(document, position, min(self._bracket, involved))
+            if passed is not None:
+                self.position = position = passed.end()
+            if position < involved:
+                break
+            merge_tag = ORDINARY.match(document, involved)  # in text
+            if merge_tag is None:
+                self._read_copy()
+            else:
+                self.position = merge_tag.end()
+        if self._is_blotted and self.position < self._bracket:
+            skipped = SKIPPED.match(self._low, self.position, spot)
+            self.position = skipped.end() if skipped else self.position
+        return True
+
+    def _seek_involved(self, position: int) -> None:
+        while self._involved < position:
+            found = next(self._all_involved, None)
+            self._involved = found.start() if found else len(self._source)
+
+    def token(self, spot: int) -> Iterable[Value]:
+        """Goes past the token at the position. What may be found in it, if it holds the spot."""
+        position = self.position
+        pattern, end = self._token_at(position)
+        text = self._document[position:end]
+        if not self._is_blotted and (b"{" in text or end == position + 1):
+            alone = self._blotted_alone(text, pattern)
+            if alone is None:
+                self._read_copy()
+                return ()
+            text = alone
+        self.position = end
+        if end <= spot or pattern is ANY:
+            return ()
+        return _of_tag(text, position) if pattern is TAG else _of_style(text, position)
+
+    def _token_at(self, position: int) -> tuple[re.Pattern[bytes], int]:
+        """What kind of token it is, and where it ends."""
+        if self._lower_case is None:  # most end soon, and then the rest need not be had in lower case
+            window = self._document[position : position + _WINDOW].lower()
+            pattern, length = _first_token(window, 0)
+            if length + LONGEST_NAME < len(window):
+                return pattern, position + length
+        return _first_token(self._low, position)
+
+    def only_value(self, spot: int, spots: Sequence[int], after: int) -> Value | None:
+        """Most often the token at the position is a tag with one value that is of interest; then this goes past it, and
+        looks at nothing else. `after` counts the spots up to this one."""
+        document = self._document
+        to_value = TO_VALUE.fullmatch(document, self.position, spot)
+        if to_value is None:
+            return None
+        group = to_value.lastindex or 0
+        start = to_value.end(group)
+        end = document.find(to_value[group], spot)
+        from_value = FROM_VALUE.match(document, end + 1) if end >= 0 else None
+        if from_value is None:
+            return None
+        behind, text = from_value.end(), document[start:end]
+        if b"{" in text or behind > self._involved:
+            return None
+        while after < len(spots) and spots[after] < end:
+            after += 1
+        if after < len(spots) and spots[after] < behind:
+            return None
+        self.position = behind
+        return Value(to_value[1].lower(), start, text)
+
+    def _blotted_alone(self, text: bytes, pattern: re.Pattern[bytes]) -> bytes | None:
+        """The token at the position with its merge tags blotted out; None where they may have led astray."""
+        end = self.position + len(text)
+        if text == b"<" and self._low.startswith(b"{", end):
+            return None
+        alone = ordinary_blotted(text)
+        if alone is not None and alone is not text:
+            again = pattern.match(alone.lower() + self._low[end : end + LONGEST_NAME])
+            if again is None or again.end() != len(alone):
+                return None
+        return alone
+
+
+def _first_token(low: bytes, position: int) -> tuple[re.Pattern[bytes], int]:
+    for pattern in (TAG, STYLE, ANY):
+        token = pattern.match(low, position)
+        if token is not None:
+            return pattern, token.end()
+    return ANY, position + 1
+
+
+def _of_tag(tag: bytes, position: int) -> Generator[Value]:
+    low = tag.lower()
+    name = NAME.match(low)
+    for found in ATTRIBUTE.finditer(low, name.end() if name else 0):
+        group = found.lastindex
+        if group is not None and group > 1:
+            start, end = found.span(group)
+            yield Value(found[1], position + start, tag[start:end])
+
+
+def _of_style(element: bytes, position: int) -> Generator[Value]:
+    start = START.match(element.lower())
+    length = start.end() if start else 0
+    yield from _of_tag(element[:length], position)
+    yield Value(SHEET, position + length, element[length:].removesuffix(b"</"))

@@ -3,33 +3,54 @@
 import html
 import re
 from bisect import bisect_right
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable
 from html.entities import html5
+from typing import NamedTuple
 
 from images import css
-from images.markup import attributes, regions
-from images.merge_tags import BLOT, blotted, is_silent
+from images.markup import SHEET, values
+from images.merge_tags import BLOT, is_silent
 
-_URL_ATTRIBUTES = frozenset(
-    {b"src", b"background", b"href", b"althref", b"poster", b"data", b"lowsrc", b"dynsrc", b"icon"}
+# Each begins with a single character, which is quicker to search for than any of several.
+_WRITTEN_OUT = re.compile(rb":(?<=[dDaA]:)(?i:(?<=cid:)|(?<=data:))")
+_ENCODED = re.compile(
+    rb"&(?:#(?:0*+(?:58|65|67|68|73|84|92|97|99|100|105|116)(?![0-9])"
+    rb"|(?i:x0*+(?:3a|5c|[46][1349]|[57]4)(?![0-9a-f])))|colon;)"
 )
-"""Attributes whose value is one URL; with a prefix too (`o:href`, `xlink:href`, `v:src`)."""
-_CANDIDATE_ATTRIBUTES = frozenset({b"srcset", b"imagesrcset"})
-
-_SPOTTED = (b"cid", b"data", b"&#", b"\\")
-_FOLLOWED = (b":", b"&")  # what a scheme that is written out goes on with
-"""Without one of these there is no reference: a scheme, or what one can be written with (`&#99;id:`, `\\63 id:`)."""
+"""A colon, a backslash or a letter of a scheme, written as a character reference."""
+_BACKSLASHES = re.compile(rb"\\++")
 _WS = b" \t\n\r\f"
 _ENTITY = re.compile(rb"&(?:#(?:x[0-9a-fA-F]+|[0-9]+);?|[a-zA-Z][a-zA-Z0-9]*;?)")
 _PART = re.compile(rb"[^" + BLOT + rb"]+")
-_CANDIDATE = re.compile(rb"[ \t\n\r\f,]*+([^ \t\n\r\f]++)")
-_DESCRIPTORS = re.compile(rb"(?:[^(,]++|\([^)]*+\)?)*+")
+_CANDIDATE = re.compile(rb"[ \t\n\r\f,]*+([^ \t\n\r\f,]++(?:,++[^ \t\n\r\f,]++)*+)(?:,++|(?:[^(,]++|\([^)]*+\)?)*+)")
+"""A URL that does not end with a comma, and then either commas or descriptors."""
 _SCHEME = re.compile(rb"(cid|data):", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+def _whole(text: bytes) -> Iterable[tuple[int, int]]:
+    return ((0, len(text)),)
+
+
+def _in_candidates(text: bytes) -> Iterable[tuple[int, int]]:
+    """`srcset`: URLs with descriptors. A comma ends a candidate only outside of its URL (WHATWG HTML, 4.8.4.2.1)."""
+    return [candidate.span(1) for candidate in _CANDIDATE.finditer(text)]
+
+
+def _in_css(text: bytes) -> Iterable[tuple[int, int]]:
+    low = text.lower()
+    return css.urls(low, _spots(low, entities=False))
+
+
+_ONE_URL = (b"src", b"background", b"href", b"althref", b"poster", b"data", b"lowsrc", b"dynsrc", b"icon")
+_PLACES: dict[bytes, Callable[[bytes], Iterable[tuple[int, int]]]] = {
+    **dict.fromkeys(_ONE_URL, _whole),
+    **dict.fromkeys((b"srcset", b"imagesrcset"), _in_candidates),
+    **dict.fromkeys((b"style", SHEET), _in_css),
+}
+"""Where in the value of an attribute there is room for a URL; with a prefix too (`o:href`, `xlink:href`, `v:src`)."""
+
+
+class Reference(NamedTuple):
     """`start` and `end` are byte offsets in the document; replacing what lies between them replaces the reference and
     nothing else. `url` is what it says, without entities and escapes. A dynamic one goes on in a merge tag."""
 
@@ -41,53 +62,48 @@ class Reference:
 
 def find_references(source: bytes) -> list[Reference]:
     """Every reference of an HTML document in UTF-8, in order. Linear in its size, and total: any bytes will do."""
-    document = blotted(source)
-    low = document.lower()
-    spots = _spots(low)
+    spots = _spots(source)
     found: list[Reference] = []
-    for region in regions(low, spots) if spots else ():
-        if region.kind == "css":
-            sheet = _Value(source, document, region.start, region.end)
-            found += _in_css(sheet)
+    for name, start, text in values(source, spots) if spots else ():
+        places = _PLACES.get(name) or _PLACES.get(name.rpartition(b":")[2])
+        if places is None:
             continue
-        for attribute in attributes(low, region):
-            name = attribute.name.rpartition(b":")[2]
-            if name in _URL_ATTRIBUTES:
-                value = _Value(source, document, attribute.start, attribute.end, entities=True)
-                found += value.references(0, len(value.text))
-            elif name in _CANDIDATE_ATTRIBUTES:
-                found += _in_candidates(_Value(source, document, attribute.start, attribute.end, entities=True))
-            elif name == b"style":
-                found += _in_css(_Value(source, document, attribute.start, attribute.end, entities=True))
+        escapes = places is _in_css
+        if BLOT in text or (b"&" in text and name is not SHEET):
+            value = _Value(source, text, start, entities=name is not SHEET)
+            for first, last in places(value.text):
+                found += value.references(first, last, escapes=escapes)
+        else:  # nearly all
+            for first, last in places(text):
+                found += _only_reference(text[first:last], start + first, escapes=escapes)
     return found
 
 
 def may_refer(html: str) -> bool:
     """Whether there is anything to find. Cheap, and errs on the side of yes."""
-    low = html.lower()
-    return bool(_spots(low.encode(errors="replace")))
+    return bool(_spots(html.encode(errors="replace")))
 
 
-def _spots(low: bytes) -> list[int]:
-    spots: list[int] = []
-    for needle in _SPOTTED:
-        position = low.find(needle)
-        is_scheme = needle[-1:].isalpha()
-        while position >= 0:
-            end = position + len(needle)
-            if not is_scheme or low.startswith(_FOLLOWED, end):
-                spots.append(position)
-            position = low.find(needle, end)
-    return sorted(spots)
+def _spots(text: bytes, *, entities: bool = True) -> list[int]:
+    """Where something stands without which there is no reference, in order: a scheme, or what one can be written with
+    (`&#99;id:`, `cid&colon;`, `\\63 id:`)."""
+    spots = [found.start() for found in _WRITTEN_OUT.finditer(text)]
+    written_out = len(spots)
+    if entities:
+        spots += [found.start() for found in _ENCODED.finditer(text)]
+    backslash = text.find(b"\\")
+    if backslash >= 0:
+        spots += [found.start() for found in _BACKSLASHES.finditer(text, backslash)]
+    return sorted(spots) if len(spots) > written_out else spots
 
 
 class _Value:
     """A stretch of the document as its reader sees it: entities resolved, merge tags still blotted out."""
 
-    def __init__(self, source: bytes, document: bytes, start: int, end: int, *, entities: bool = False) -> None:
+    def __init__(self, source: bytes, text: bytes, start: int, *, entities: bool = False) -> None:
         self._source = source
         self._starts, self._origins = [0], [(start, start)]
-        self.text = document[start:end]
+        self.text = text
         if entities and b"&" in self.text:
             self._resolve(start)
 
@@ -117,7 +133,7 @@ class _Value:
             return end if is_end else begin
         return begin + position - self._starts[max(at, 0)]
 
-    def references(self, start: int, end: int, *, escapes: bool = False) -> Generator[Reference]:
+    def references(self, start: int, end: int, *, escapes: bool) -> Generator[Reference]:
         """The references in a stretch that has room for one URL: several where blocks of merge tags choose."""
         for part in _PART.finditer(self.text, start, end):
             first, last = part.span()
@@ -139,6 +155,16 @@ class _Value:
         return self._source.startswith(b"}}", position - 2) and is_silent(self._source, opening)
 
 
+def _only_reference(text: bytes, start: int, *, escapes: bool) -> tuple[Reference, ...]:
+    """The reference in a stretch without merge tags and entities; `start` is its place in the document."""
+    written = text.strip(_WS)
+    url = css.unescaped(written) if escapes else written
+    if not url[:5].lower().startswith((b"cid:", b"data:")):
+        return ()
+    begin = start if written is text else start + text.index(written)
+    return (Reference(begin, begin + len(written), url.decode(errors="replace")),)
+
+
 def _character(entity: re.Match[bytes], text: bytes) -> bytes | None:
     """What a character reference in an attribute stands for; None where it is none. One without its semicolon counts
     only where nothing follows that could belong to a parameter's name (WHATWG HTML, 13.2.5.73)."""
@@ -149,21 +175,3 @@ def _character(entity: re.Match[bytes], text: bytes) -> bytes | None:
         return None
     character = html5.get(written)
     return None if character is None else character.encode()
-
-
-def _in_css(value: _Value) -> Generator[Reference]:
-    low = value.text.lower()
-    for start, end in css.urls(low, _spots(low)):
-        yield from value.references(start, end, escapes=True)
-
-
-def _in_candidates(value: _Value) -> Generator[Reference]:
-    """`srcset`: URLs with descriptors. A comma ends a candidate only outside of its URL (WHATWG HTML, 4.8.4.2.1)."""
-    position = 0
-    while (candidate := _CANDIDATE.match(value.text, position)) is not None:
-        start, position = candidate.span(1)
-        url = candidate.group(1).rstrip(b",")
-        yield from value.references(start, start + len(url))
-        if start + len(url) == position:
-            descriptors = _DESCRIPTORS.match(value.text, position)
-            position = descriptors.end() if descriptors else position

@@ -78,7 +78,7 @@ class _Rewriting:
         self._given = _by_content_id(template.inline_images)
         self._used: set[str] = set()
         self._assets: dict[str, Asset] = {}
-        self._known: dict[str, Asset] = {}  # by the URL that refers to it: many do to the same one
+        self._known: dict[str, bytes] = {}  # what takes a reference's place: many are alike
         self._of_given: dict[str, Asset] = {}
         self._problems: list[str] = []
         self._warnings: dict[tuple[WarningCode, str], SendWarning] = {}
@@ -111,11 +111,14 @@ class _Rewriting:
         pieces: list[bytes] = []
         done = 0
         for reference in find_references(self._source):
-            asset = self._asset_of(reference)
-            if asset is None:
-                continue
-            self._assets[asset.name] = self._known[reference.url] = asset
-            pieces += (self._source[done : reference.start], f"{self._prefix}/{asset.name}".encode())
+            url = self._known.get(reference.url)
+            if url is None or reference.is_dynamic:
+                asset = self._asset_of(reference)
+                if asset is None:
+                    continue
+                url = f"{self._prefix}/{asset.name}".encode()
+                self._assets[asset.name], self._known[reference.url] = asset, url
+            pieces += (self._source[done : reference.start], url)
             done = reference.end
         return b"".join([*pieces, self._source[done:]]).decode() if pieces else html
 
@@ -125,8 +128,6 @@ class _Rewriting:
         if reference.is_dynamic:
             self._leave(reference, is_cid=is_cid)
             return None
-        if reference.url in self._known:
-            return self._known[reference.url]
         try:
             return self._given_image(reference) if is_cid else self._inline_image(reference)
         except BadImage as error:

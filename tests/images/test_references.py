@@ -53,6 +53,8 @@ def urls(html: str) -> list[str]:
         ('<p title="don\'t" a=\'"\'><img src="cid:x">', ["cid:x"]),
         ("a < b <img src=cid:x> c <3", ["cid:x"]),
         ('<img src="cid:x', ["cid:x"]),
+        ('<img alt="a"src="cid:x">', ["cid:x"]),  # browsers forgive the missing space
+        ("<strong>a</strong><xml>b</xml><img src=cid:x>", ["cid:x"]),
     ],
 )
 def test_wherever_email_html_puts_them(html: str, written: list[str]) -> None:
@@ -130,6 +132,19 @@ def test_merge_tags_may_stand_anywhere(html: str, written: list[str]) -> None:
 def test_a_reference_that_a_merge_tag_completes_is_dynamic(html: str) -> None:
     (reference,) = find_references(html.encode())
     assert reference.is_dynamic
+
+
+def test_many_merge_tags_that_hold_markup() -> None:
+    html = """{{#if (eq a "<b")}}'{{/if}} <p title="{{f '>'}}">""" * 2_000 + '<img src="cid:x">'
+    assert found(html) == ["cid:x"]
+
+
+def test_five_megabytes_take_less_than_a_second() -> None:
+    row = '<tr><td style="color:red">{{name}}<img alt="{{f "x"}}" src="https://x.test/a.png"></td></tr>\n'
+    source = (row * (5_000_000 // len(row)) + '<img src="cid:x">').encode()
+    started = time.process_time()
+    assert len(find_references(source)) == 1
+    assert time.process_time() - started < 1
 
 
 def test_any_bytes_will_do() -> None:
