@@ -19,7 +19,8 @@ from images.references import Reference, find_references
 PIECES = (
     '<img src="cid:logo">', "<IMG SRC='CID:a' alt=x>", "<img src=cid:b/>", '<img srcset="cid:a 1x, cid:b 2x">',
     '<td background="cid:bg">', '<p style="background:url(cid:x)">', "<p style='a:url(&quot;cid:x&quot;)'>", "</p>",
-    "<style>a{b:url('cid:x')}</style>", "<style>", "</style>", "/* url(cid:x) */", 'url("', "url(", ")", "\\", "\\63 ",
+    "<style>a{b:url('cid:x')}</style>", "<style>", "</style>", "/* url(cid:x) */",
+    "image-set('cid:x' 1x)", "alphaimageloader(src='cid:x')", 'url("', "url(", ")", "\\", "\\63 ",
     "<!--[if gte mso 9]>", '<v:fill src="cid:v"/>', "<![endif]-->", "<!--[if !mso]><!-->", "<!--<![endif]-->", "<!--",
     "-->", "--!>", "<![if !mso]>", "<title>", "</title>", "<script>", "</script>", "<svg><image xlink:href=cid:s />",
     "{{name}}", "{{{raw}}}", "{{#if a}}", "{{else}}", "{{/if}}", "{{#each items}}", "{{/each}}", '{{f "}}" x}}', "{{",

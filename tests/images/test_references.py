@@ -53,6 +53,24 @@ def urls(html: str) -> list[str]:
         ('<p title="don\'t" a=\'"\'><img src="cid:x">', ["cid:x"]),
         ("a < b <img src=cid:x> c <3", ["cid:x"]),
         ('<img src="cid:x', ["cid:x"]),
+        ('<p style=\'background:image-set("cid:a" 1x, "cid:b" 2x)\'>', ["cid:a", "cid:b"]),
+        ("<p style=\"a:-webkit-image-set(url(cid:a) 1x, url('cid:b') 2x)\">", ["cid:a", "cid:b"]),
+        (
+            "<style>a{b:image-set(linear-gradient(red, blue) 1x, /* \"cid:no\" */ 'cid:a' type('image/png') 2x)}"
+            "c{d:url(cid:b);content:'cid:no'}</style>",
+            ["cid:a", "cid:b"],
+        ),
+        ("<style>a{b:IMAGE-SET( 'cid:a' 1x )}c{d:\"image-set('cid:no')\"}", ["cid:a"]),
+        ("<p style=\"b:image-set('cid:a' 1x\">", ["cid:a"]),  # the end closes what is open
+        (
+            "<p style=\"filter:progid:DXImageTransform.Microsoft.AlphaImageLoader(src='cid:a',sizingMethod='scale')\">",
+            ["cid:a"],
+        ),
+        (
+            "<style>a{filter:progid:DXImageTransform.Microsoft.AlphaImageLoader( enabled=true, src = cid:a )}</style>",
+            ["cid:a"],
+        ),
+        ("<p style='filter:x.AlphaImageLoader(src=&quot;cid:a&quot;)'>", ["cid:a"]),
         ('<img alt="a"src="cid:x">', ["cid:x"]),  # browsers forgive the missing space
         ("<strong>a</strong><xml>b</xml><img src=cid:x>", ["cid:x"]),
     ],
@@ -72,6 +90,7 @@ def test_wherever_email_html_puts_them(html: str, written: list[str]) -> None:
         "<title><img src=cid:x></title><textarea><img src=cid:x></textarea>",
         '<script>"<img src=cid:x>"</script>',
         '<style>/* url(cid:x) */ a{content:\'url(cid:x)\'} b{c:"\\"url(cid:x)"}</style>',
+        "<style>a{b:image-set(/* 'cid:x' */ 'a.png' 1x);c:'cid:x';d:my-image('cid:x')}</style>",
         "<style><img src=cid:x></style>",
         '<img src="https://x/?u=cid:x"><img src="acid:x"><img src="/cid:x">',
         '<a href="mailto:a@b?body=cid:x">',
@@ -175,6 +194,9 @@ def test_any_bytes_will_do() -> None:
         "\\",
         "<p a=&#",
         "cid:",
+        "<style>image-set('cid:",
+        '<style>image-set("cid:a" (',
+        '<p style="alphaimageloader(src=cid:',
     ],
 )
 def test_no_document_makes_it_slow(unit: str) -> None:
