@@ -31,7 +31,7 @@ from store.suppressions import Report
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-_BATCH = 500
+_BATCH = 1000
 """Events a transaction; keeps it short, so that the endpoint's writes do not wait for it."""
 _BATCH_BYTES = 4 * 1024 * 1024
 """Bytes of bodies a transaction. An event has a few kilobytes; one may have as much as the endpoint takes (1 MiB)."""

@@ -99,11 +99,12 @@ async def _settle(
     """Joins fresh events, and whatever else they, or sends that got events just now, decide."""
     named = await _by_name(tx, workspace_id, fresh, names, followed_since)
     touched = await _place(tx, workspace_id, named, followed_since, firm=True)
-    pairs = {pair for link in fresh for pair in link.pairs} | {p for one in placed.values() if (p := one.pair)}
-    pairs |= await tx.sends.pairs(workspace_id, sorted(touched))
+    got_some = placed | await tx.sends.known(workspace_id, sorted(touched), followed_since)
+    pairs = {pair for link in fresh for pair in link.pairs} | {p for one in got_some.values() if (p := one.pair)}
     inferred = await _by_person(tx, workspace_id, fresh, named, pairs)
     touched |= await _place(tx, workspace_id, inferred, followed_since, firm=False)
-    await _record_standings(tx, workspace_id, sorted(touched | placed.keys()))
+    stood = {send_id: one.standing for send_id, one in got_some.items()}
+    await _record_standings(tx, workspace_id, sorted(touched | placed.keys()), stood)
     goals = {link.id: send_id for link, send_id in (*named, *inferred)}
     return {link.event_id for link in fresh if goals.get(link.id, link.send_id) is not None}
 
@@ -198,16 +199,21 @@ async def _place(
         cursors = await tx.feed.take(workspace_id, len(moves))
         await tx.events.place(workspace_id, moves, cursors, followed_since)
     if firm:
-        await tx.events.confirm(workspace_id, [link.id for link, send_id in goals if link.send_id == send_id])
+        await tx.events.confirm([link.id for link, send_id in goals if link.send_id == send_id])
     sends = {send_id for link, goal in goals if link.send_id != goal for send_id in (link.send_id, goal)}
     return {send_id for send_id in sends if send_id is not None}
 
 
-async def _record_standings(tx: Transaction, workspace_id: str, send_ids: list[str]) -> None:
+async def _record_standings(
+    tx: Transaction, workspace_id: str, send_ids: list[str], stood: dict[str, Standing | None]
+) -> None:
+    """`stood` is how sends stood before, as far as that is known: most events change nothing about it."""
     found = await tx.events.happenings(workspace_id, send_ids)
     standings: list[Standing] = []
     for send_id in send_ids:
         events = found.get(send_id, [])
         first = min((event for event in events if event.message_id), key=place, default=None)
-        standings.append(Standing(send_id, *standing(events), first.message_id if first else None))
+        now = Standing(send_id, *standing(events), first.message_id if first else None)
+        if now != stood.get(send_id):
+            standings.append(now)
     await tx.sends.set_standings(workspace_id, standings)

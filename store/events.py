@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from contracts.event import Event, EventKind, TimelineEntry
-from store.repository import IN_BATCH, SealingRepository, by_campaign
+from store.repository import SealingRepository, by_campaign
 from store.tables import LOOSE, TO_SIGNAL, attempt, event, microseconds, send, shadow
 
 _TOLD = (
@@ -199,35 +199,31 @@ class Events(SealingRepository):
     async def names(self, workspace_id: str, message_ids: Sequence[str]) -> dict[str, set[str]]:
         """Message id → the sends that its events name."""
         found: dict[str, set[str]] = defaultdict(set)
-        for start in range(0, len(message_ids), IN_BATCH):
-            rows = await self._connection.execute(
-                select(event.c.message_id, event.c.named_send)
-                .where(
-                    event.c.workspace_id == workspace_id,
-                    event.c.message_id.in_(message_ids[start : start + IN_BATCH]),
-                    event.c.named_send.is_not(None),
-                )
-                .distinct()
+        rows = await self._connection.execute(
+            select(event.c.message_id, event.c.named_send)
+            .where(
+                event.c.workspace_id == workspace_id,
+                self._one_of(event.c.message_id, message_ids),
+                event.c.named_send.is_not(None),
             )
-            for row in rows.all():
-                found[row.message_id].add(row.named_send)
+            .distinct()
+        )
+        for row in rows.all():
+            found[row.message_id].add(row.named_send)
         return found
 
     async def count_firm_messages(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, int]:
         """How many messages are proven to be a send's; sends without one are absent."""
-        found: dict[str, int] = {}
-        for start in range(0, len(send_ids), IN_BATCH):
-            rows = await self._connection.execute(
-                select(event.c.send_id, func.count(event.c.message_id.distinct()).label("messages"))
-                .where(
-                    event.c.workspace_id == workspace_id,
-                    event.c.send_id.in_(send_ids[start : start + IN_BATCH]),
-                    event.c.firm.is_(True),
-                )
-                .group_by(event.c.send_id)
+        rows = await self._connection.execute(
+            select(event.c.send_id, func.count(event.c.message_id.distinct()).label("messages"))
+            .where(
+                event.c.workspace_id == workspace_id,
+                self._one_of(event.c.send_id, send_ids),
+                event.c.firm.is_(True),
             )
-            found |= {row.send_id: row.messages for row in rows}
-        return found
+            .group_by(event.c.send_id)
+        )
+        return {row.send_id: row.messages for row in rows}
 
     async def place(
         self, workspace_id: str, moves: Sequence[Move], cursors: Sequence[int], accepted_before: datetime
@@ -255,25 +251,26 @@ class Events(SealingRepository):
                 ],
             )
 
-    async def confirm(self, workspace_id: str, ids: Sequence[int]) -> None:
+    async def confirm(self, ids: Sequence[int]) -> None:
         """What was inferred is proven now; nothing else about these events changes."""
-        for start in range(0, len(ids), IN_BATCH):
-            await self._connection.execute(
-                update(event)
-                .where(event.c.workspace_id == workspace_id, event.c.id.in_(ids[start : start + IN_BATCH]))
-                .values(firm=True)
-            )
+        if not ids:
+            return
+        await self._connection.execute(update(event).where(self._one_of(event.c.id, ids)).values(firm=True))
 
     async def to_look_at(self, workspace_id: str, limit: int, slack: timedelta) -> list[str]:
         """Ids of unmatched events for whose campaign and person an attempt began since a send was last looked for.
 
         Only events of our own campaigns are gone through: a project's webhooks report every campaign of the project.
         """
-        newer = select(attempt.c.send_id).where(
-            attempt.c.workspace_id == send.c.workspace_id,
-            attempt.c.send_id == send.c.send_id,
-            type_coerce(attempt.c.started_at, BigInteger)
-            > type_coerce(event.c.looked_at, BigInteger) - int(slack.total_seconds() * 1_000_000),
+        newer = (
+            select(attempt.c.send_id)
+            .where(
+                attempt.c.workspace_id == send.c.workspace_id,
+                attempt.c.send_id == send.c.send_id,
+                type_coerce(attempt.c.started_at, BigInteger)
+                > type_coerce(event.c.looked_at, BigInteger) - int(slack.total_seconds() * 1_000_000),
+            )
+            .correlate(send, event)  # by itself it would look at the send beside it only, and at all events anew
         )
         sent_since = select(send.c.send_id).where(
             send.c.workspace_id == workspace_id,
@@ -298,91 +295,77 @@ class Events(SealingRepository):
 
     async def looked_at(self, workspace_id: str, event_ids: Sequence[str]) -> None:
         """A send was looked for just now."""
-        for start in range(0, len(event_ids), IN_BATCH):
-            await self._connection.execute(
-                update(event)
-                .where(event.c.workspace_id == workspace_id, event.c.event_id.in_(event_ids[start : start + IN_BATCH]))
-                .values(looked_at=self._clock())
-            )
+        await self._connection.execute(
+            update(event)
+            .where(event.c.workspace_id == workspace_id, self._one_of(event.c.event_id, event_ids))
+            .values(looked_at=self._clock())
+        )
 
     async def of_sends(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, list[Event]]:
         """Events by send, in order of arrival."""
         found: dict[str, list[Event]] = defaultdict(list)
-        for start in range(0, len(send_ids), IN_BATCH):
-            rows = await self._connection.execute(
-                select(*_TOLD)
-                .where(event.c.workspace_id == workspace_id, event.c.send_id.in_(send_ids[start : start + IN_BATCH]))
-                .order_by(event.c.id)
-            )
-            for row in rows.all():
-                found[row.send_id].append(_event(row))
+        rows = await self._connection.execute(
+            select(*_TOLD)
+            .where(event.c.workspace_id == workspace_id, self._one_of(event.c.send_id, send_ids))
+            .order_by(event.c.id)
+        )
+        for row in rows.all():
+            found[row.send_id].append(_event(row))
         return found
 
     async def happenings(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, list[Happening]]:
         """What a send's standing follows from, by send."""
         found: dict[str, list[Happening]] = defaultdict(list)
-        for start in range(0, len(send_ids), IN_BATCH):
-            some = send_ids[start : start + IN_BATCH]
-            rows = await self._connection.execute(
-                select(
-                    event.c.send_id,
-                    event.c.event_id,
-                    event.c.kind,
-                    type_coerce(event.c.occurred_at, BigInteger),
-                    event.c.message_id,
-                    event.c.reason,
-                ).where(event.c.workspace_id == workspace_id, event.c.send_id.in_(some))
-            )
-            for send_id, event_id, kind, occurred_at, message_id, reason in rows.all():
-                found[send_id].append(Happening(event_id, kind, occurred_at, message_id, reason))
+        rows = await self._connection.execute(
+            select(
+                event.c.send_id,
+                event.c.event_id,
+                event.c.kind,
+                type_coerce(event.c.occurred_at, BigInteger),
+                event.c.message_id,
+                event.c.reason,
+            ).where(event.c.workspace_id == workspace_id, self._one_of(event.c.send_id, send_ids))
+        )
+        for send_id, event_id, kind, occurred_at, message_id, reason in rows.all():
+            found[send_id].append(Happening(event_id, kind, occurred_at, message_id, reason))
         return found
 
     async def known(self, workspace_id: str, event_ids: Sequence[str]) -> dict[str, bool]:
         """Those of the occurrences that are kept already, and whether each names its send."""
-        found: dict[str, bool] = {}
-        for start in range(0, len(event_ids), IN_BATCH):
-            rows = await self._connection.execute(
-                select(event.c.event_id, event.c.named_send).where(
-                    event.c.workspace_id == workspace_id, event.c.event_id.in_(event_ids[start : start + IN_BATCH])
-                )
+        rows = await self._connection.execute(
+            select(event.c.event_id, event.c.named_send).where(
+                event.c.workspace_id == workspace_id, self._one_of(event.c.event_id, event_ids)
             )
-            found |= {row.event_id: row.named_send is not None for row in rows.all()}
-        return found
+        )
+        return {row.event_id: row.named_send is not None for row in rows.all()}
 
     async def known_messages(self, workspace_id: str, message_ids: Sequence[str]) -> set[str]:
         """Those of Iterable's messages that are proven to be a send's, by a name."""
-        found: set[str] = set()
-        for start in range(0, len(message_ids), IN_BATCH):
-            found |= set(
-                await self._connection.scalars(
-                    select(event.c.message_id)
-                    .where(
-                        event.c.workspace_id == workspace_id,
-                        event.c.message_id.in_(message_ids[start : start + IN_BATCH]),
-                        event.c.send_id.is_not(None),
-                        event.c.firm,
-                    )
-                    .distinct()
-                )
+        rows = await self._connection.scalars(
+            select(event.c.message_id)
+            .where(
+                event.c.workspace_id == workspace_id,
+                self._one_of(event.c.message_id, message_ids),
+                event.c.send_id.is_not(None),
+                event.c.firm,
             )
-        return found
+            .distinct()
+        )
+        return set(rows)
 
     async def proven_at(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, datetime]:
         """When the first event happened that is proven to be a send's, by send. One that was inferred from campaign,
         person and time proves nothing: it may be another send's."""
-        found: dict[str, datetime] = {}
-        for start in range(0, len(send_ids), IN_BATCH):
-            rows = await self._connection.execute(
-                select(event.c.send_id, func.min(event.c.occurred_at, type_=event.c.occurred_at.type).label("at"))
-                .where(
-                    event.c.workspace_id == workspace_id,
-                    event.c.send_id.in_(send_ids[start : start + IN_BATCH]),
-                    event.c.firm,
-                )
-                .group_by(event.c.send_id)
+        rows = await self._connection.execute(
+            select(event.c.send_id, func.min(event.c.occurred_at, type_=event.c.occurred_at.type).label("at"))
+            .where(
+                event.c.workspace_id == workspace_id,
+                self._one_of(event.c.send_id, send_ids),
+                event.c.firm,
             )
-            found.update((row.send_id, row.at) for row in rows)
-        return found
+            .group_by(event.c.send_id)
+        )
+        return {row.send_id: row.at for row in rows}
 
     async def page(self, workspace_id: str, after: int, limit: int, send_id: str | None = None) -> list[TimelineEntry]:
         """Joined events whose cursor is after the given one; those of one send, or all of the workspace."""
@@ -412,12 +395,11 @@ class Events(SealingRepository):
 
     async def mark_signalled(self, workspace_id: str, cursors: Sequence[int]) -> None:
         """Their runs know, or have ended. An event that was moved meanwhile has another cursor and stays to be told."""
-        for start in range(0, len(cursors), IN_BATCH):
-            await self._connection.execute(
-                update(event)
-                .where(event.c.workspace_id == workspace_id, event.c.cursor.in_(cursors[start : start + IN_BATCH]))
-                .values(signalled=True)
-            )
+        await self._connection.execute(
+            update(event)
+            .where(event.c.workspace_id == workspace_id, self._one_of(event.c.cursor, cursors))
+            .values(signalled=True)
+        )
 
     async def unmatched(self, workspace_id: str, limit: int) -> list[Unmatched]:
         """Events that belong to no send of ours that we know of, newest arrival first."""
@@ -443,13 +425,10 @@ class Events(SealingRepository):
     async def _links(
         self, workspace_id: str, column: Any, values: Sequence[Any], *conditions: ColumnElement[bool] | TextClause
     ) -> list[Link]:
-        found: list[Link] = []
-        for start in range(0, len(values), IN_BATCH):
-            query = select(*_LINK).where(
-                event.c.workspace_id == workspace_id, column.in_(values[start : start + IN_BATCH]), *conditions
-            )
-            found.extend(_link(row) for row in (await self._connection.execute(query)).all())
-        return found
+        if not values:
+            return []
+        query = select(*_LINK).where(event.c.workspace_id == workspace_id, self._one_of(column, values), *conditions)
+        return [_link(row) for row in (await self._connection.execute(query)).all()]
 
 
 def _has_ended(workspace_id: Any, send_id: Any, accepted_before: Any) -> Exists:

@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import delete, or_, select, update
 
 from contracts.suppression import Cause
-from store.repository import IN_BATCH, SealingRepository
+from store.repository import SealingRepository
 from store.tables import event, held_row, preview, send, suppression
 
 BODY = orjson.dumps({"forgotten": True})
@@ -41,18 +41,14 @@ class Forgetting(SealingRepository):
 
     async def are_forgotten(self, workspace_id: str, hashes: Sequence[str]) -> set[str]:
         """Those of the hashes that belong to people who were forgotten."""
-        found: set[str] = set()
-        for start in range(0, len(hashes), IN_BATCH):
-            found |= set(
-                await self._connection.scalars(
-                    select(suppression.c.recipient_hash).where(
-                        suppression.c.workspace_id == workspace_id,
-                        suppression.c.cause == Cause.FORGOTTEN.value,
-                        suppression.c.recipient_hash.in_(hashes[start : start + IN_BATCH]),
-                    )
-                )
+        rows = await self._connection.scalars(
+            select(suppression.c.recipient_hash).where(
+                suppression.c.workspace_id == workspace_id,
+                suppression.c.cause == Cause.FORGOTTEN.value,
+                self._one_of(suppression.c.recipient_hash, hashes),
             )
-        return found
+        )
+        return set(rows)
 
     async def forget(
         self, workspace_id: str, hashes: Sequence[str], pseudonym: Callable[[str], str]

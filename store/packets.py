@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from store.keyring import KeyringError
 from store.packing import COLUMNS, mark_gone, pack, unpack
-from store.repository import IN_BATCH, SealingRepository
+from store.repository import SealingRepository
 from store.tables import packet
 
 _PLACES = 4096
@@ -132,21 +132,9 @@ class Packets(SealingRepository):
         stays: nobody reads it without its key and, once that is back, the drain knows who was forgotten."""
         ids = list(await self._connection.scalars(select(packet.c.id).where(packet.c.workspace_id == workspace_id)))
         erased = 0
-        for row in await self._rows(ids):
-            try:
-                events = self._events(row)
-            except KeyringError:
-                continue
-            left = [one for one in events if not concerns(one.body)]
-            if len(left) < len(events):
-                erased += len(events) - len(left)
-                await self._delete([row.id])
-                bodies = {workspace_id: [one.body for one in left]}
-                rows = pack(bodies, row.shard, events[0].received_at, self._keyring)
-                if left:
-                    await self._connection.execute(
-                        insert(packet), [dict(zip(COLUMNS, values, strict=True)) for values in rows]
-                    )
+        for id_ in ids:
+            for row in await self._rows([id_]):
+                erased += await self._erase(row, concerns)
         return erased
 
     async def shards_waiting(self) -> set[tuple[str, int]]:
@@ -169,34 +157,39 @@ class Packets(SealingRepository):
         ).one()
         return int(waiting), int(aside)
 
-    async def _rows(self, ids: Sequence[int]) -> list[Row[Any]]:
-        found: list[Row[Any]] = []
-        for start in range(0, len(ids), IN_BATCH):
-            some = ids[start : start + IN_BATCH]
-            found.extend(
-                await self._connection.execute(select(packet).where(packet.c.id.in_(some)).order_by(packet.c.id))
-            )
-        return found
-
-    async def _marks(self, ids: Sequence[int]) -> list[Row[Any, Any, Any]]:
-        """Locked, so that two who remove different events of a packet do not undo each other's mark."""
-        found: list[Row[Any, Any, Any]] = []
-        for start in range(0, len(ids), IN_BATCH):
-            found.extend(
+    async def _erase(self, row: Any, concerns: Callable[[bytes], bool]) -> int:
+        try:
+            events = self._events(row)
+        except KeyringError:
+            return 0
+        left = [one.body for one in events if not concerns(one.body)]
+        if len(left) < len(events):
+            await self._delete([row.id])
+            rows = pack({row.workspace_id: left}, row.shard, events[0].received_at, self._keyring)
+            if left:
                 await self._connection.execute(
-                    select(packet.c.id, packet.c.size, packet.c.gone)
-                    .where(packet.c.id.in_(ids[start : start + IN_BATCH]))
-                    .order_by(packet.c.id)
-                    .with_for_update()
+                    insert(packet), [dict(zip(COLUMNS, values, strict=True)) for values in rows]
                 )
-            )
-        return found
+        return len(events) - len(left)
+
+    async def _rows(self, ids: Sequence[int]) -> Sequence[Any]:
+        wanted = select(packet).where(self._one_of(packet.c.id, ids)).order_by(packet.c.id)
+        return (await self._connection.execute(wanted)).all()
+
+    async def _marks(self, ids: Sequence[int]) -> Sequence[Any]:
+        """Locked, so that two who remove different events of a packet do not undo each other's mark."""
+        rows = await self._connection.execute(
+            select(packet.c.id, packet.c.size, packet.c.gone)
+            .where(self._one_of(packet.c.id, ids))
+            .order_by(packet.c.id)
+            .with_for_update()
+        )
+        return rows.all()
 
     async def _delete(self, ids: Sequence[int]) -> None:
-        for start in range(0, len(ids), IN_BATCH):
-            await self._connection.execute(delete(packet).where(packet.c.id.in_(ids[start : start + IN_BATCH])))
+        await self._connection.execute(delete(packet).where(self._one_of(packet.c.id, ids)))
 
-    def _events(self, row: Row[Any]) -> list[Packed]:
+    def _events(self, row: Any) -> list[Packed]:
         return [
             Packed(row.id * _PLACES + place, row.shard, body, received_at)
             for place, body, received_at in unpack(row, self._keyring)

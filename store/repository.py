@@ -7,7 +7,8 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ClauseElement, Table
+import orjson
+from sqlalchemy import ARRAY, ClauseElement, Column, ColumnElement, Table, any_, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,14 +20,12 @@ IN_BATCH = 500
 
 
 def by_campaign(pairs: Sequence[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
-    """(campaign, some of its people), so that a query has one campaign and an `IN` of people: SQLite uses no index for
-    pairs of values."""
+    """(campaign, its people), so that a query has one campaign and some of its people: SQLite uses no index for pairs
+    of values."""
     people: defaultdict[int, list[str]] = defaultdict(list)
     for campaign_id, person in pairs:
         people[campaign_id].append(person)
-    for campaign_id, some in people.items():
-        for start in range(0, len(some), IN_BATCH):
-            yield campaign_id, some[start : start + IN_BATCH]
+    yield from people.items()
 
 
 class Repository:
@@ -52,6 +51,14 @@ class Repository:
             execution_options={"preserve_rowcount": True},
         )
         return done.rowcount
+
+    def _one_of(self, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+        """Whether a column has one of the values, which go as one parameter: the statement is the same however many
+        there are, so it is neither written nor planned anew."""
+        if self._connection.dialect.name == "sqlite":
+            each = func.json_each(orjson.dumps(values).decode()).table_valued("value")
+            return column.in_(select(each.c.value))
+        return column == any_(bindparam(None, values, ARRAY(column.type)))
 
     def _upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows ON CONFLICT in this engine's dialect."""

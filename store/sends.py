@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, bindparam, func, select, update
 from contracts.event import Event, in_order
 from contracts.send import SendResult, SendStatus
 from contracts.shadow import Shadow
-from store.repository import IN_BATCH, Repository, by_campaign
+from store.repository import Repository, by_campaign
 from store.tables import attempt, microseconds, send
 
 
@@ -71,10 +71,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What joining needs of a send of ours. `run_ended`: nobody is to be told of its events."""
+    """What joining needs of a send of ours. `standing` is None before there is one; `run_ended`: nobody is to be told
+    of its events."""
 
     campaign_id: int | None
     recipient_hash: str
+    standing: Standing | None
     run_ended: bool
 
     @property
@@ -157,31 +159,23 @@ class Sends(Repository):
 
     async def known(self, workspace_id: str, send_ids: Sequence[str], followed_since: datetime) -> dict[str, Known]:
         """Those of the ids that are sends of ours. One that Iterable took before `followed_since` has no run."""
-        found: dict[str, Known] = {}
+        if not send_ids:
+            return {}
         run_ended = send.c.run_ended_at.is_not(None) | (send.c.accepted_at < followed_since)
-        columns = (send.c.send_id, send.c.campaign_id, send.c.recipient_hash, run_ended)
-        for start in range(0, len(send_ids), IN_BATCH):
-            some = send_ids[start : start + IN_BATCH]
-            rows = await self._connection.execute(
-                select(*columns).where(send.c.workspace_id == workspace_id, send.c.send_id.in_(some))
+        standing = (send.c.send_id, send.c.status, send.c.reason, send.c.message_id)
+        columns = (send.c.campaign_id, send.c.recipient_hash, run_ended, *standing)
+        rows = await self._connection.execute(
+            select(*columns).where(send.c.workspace_id == workspace_id, self._one_of(send.c.send_id, send_ids))
+        )
+        return {
+            send_id: Known(
+                campaign_id,
+                recipient_hash,
+                None if status is None else Standing(send_id, SendStatus(status), reason, message_id),
+                bool(ended),
             )
-            for send_id, campaign_id, recipient_hash, ended in rows.all():
-                found[send_id] = Known(campaign_id, recipient_hash, bool(ended))
-        return found
-
-    async def pairs(self, workspace_id: str, send_ids: Sequence[str]) -> set[tuple[int, str]]:
-        """(campaign, recipient hash) of sends, as far as they have a campaign."""
-        found: set[tuple[int, str]] = set()
-        for start in range(0, len(send_ids), IN_BATCH):
-            rows = await self._connection.execute(
-                select(send.c.campaign_id, send.c.recipient_hash).where(
-                    send.c.workspace_id == workspace_id,
-                    send.c.send_id.in_(send_ids[start : start + IN_BATCH]),
-                    send.c.campaign_id.is_not(None),
-                )
-            )
-            found |= {(row.campaign_id, row.recipient_hash) for row in rows}
-        return found
+            for campaign_id, recipient_hash, ended, send_id, status, reason, message_id in rows.all()
+        }
 
     async def candidates(self, workspace_id: str, pairs: Sequence[tuple[int, str]]) -> list[Candidate]:
         """Sends of (campaign, recipient hash) that may have caused messages, with when and how many."""
@@ -201,7 +195,7 @@ class Sends(Repository):
                 ).where(
                     send.c.workspace_id == workspace_id,
                     send.c.campaign_id == campaign_id,
-                    send.c.recipient_hash.in_(people),
+                    self._one_of(send.c.recipient_hash, people),
                 )
             )
             found.extend(
@@ -250,12 +244,11 @@ class Sends(Repository):
 
     async def run_ended(self, workspace_id: str, send_ids: Sequence[str]) -> None:
         """Remembers that sends have no open run, so that nobody is told of their events any more."""
-        for start in range(0, len(send_ids), IN_BATCH):
-            await self._connection.execute(
-                update(send)
-                .where(send.c.workspace_id == workspace_id, send.c.send_id.in_(send_ids[start : start + IN_BATCH]))
-                .values(run_ended_at=self._clock())
-            )
+        await self._connection.execute(
+            update(send)
+            .where(send.c.workspace_id == workspace_id, self._one_of(send.c.send_id, send_ids))
+            .values(run_ended_at=self._clock())
+        )
 
     async def attempts(self, workspace_id: str, send_id: str) -> list[Attempt]:
         """Every attempt so far, oldest first."""
@@ -330,13 +323,10 @@ class Sends(Repository):
         )
 
     async def _among(self, workspace_id: str, column: Any, values: Sequence[str]) -> list[SendRow]:
-        found: list[SendRow] = []
-        for start in range(0, len(values), IN_BATCH):
-            rows = await self._connection.execute(
-                select(send).where(send.c.workspace_id == workspace_id, column.in_(values[start : start + IN_BATCH]))
-            )
-            found.extend(_send(row) for row in rows)
-        return found
+        rows = await self._connection.execute(
+            select(send).where(send.c.workspace_id == workspace_id, self._one_of(column, values))
+        )
+        return [_send(row) for row in rows]
 
 
 def _is(workspace_id: str, send_id: str) -> ColumnElement[bool]:
