@@ -95,7 +95,9 @@ def make_workers(
     inbox = InboxActivities(store, client, Catalogs(store, connectors), settings.task_queue)
     backfill = BackfillActivities(store, connectors, client, settings.task_queue, settings.inbox_shards)
     push = PushActivities(store, allow_private=settings.push_allow_private)
-    install = InstallActivities(store, connectors.make_client, settings.public_url)
+    install = InstallActivities(
+        store, connectors.make_client, settings.public_url, settings.least_evidence_after_seconds
+    )
     retiring = RetiringActivities(store)
     trials = TrialActivities(store, connectors, client, settings.task_queue)
     syncs = SuppressionSyncActivities(store, connectors)

@@ -20,7 +20,7 @@ from temporalio.client import (
 from activities.connectors import InstalledConnectors
 from activities.failures import failures, provider_failure
 from activities.schedules import end_schedule, keep_schedule
-from activities.turns import take_turn
+from activities.turns import look_up_turn, take_turn
 from activities.waking import shard_of, wake_inboxes
 from contracts.attributes import WORKSPACE, at_start
 from contracts.backfill import BackfillPlan, BackfillRequest, BackfillResult, ExportWindow
@@ -44,8 +44,6 @@ documented nowhere), and a first report may have lacked what a later one has."""
 _FIRST_LOOK_BACK = timedelta(hours=1)
 _EXPORTS_PER_SECOND = 4 / 60 * 0.9
 """Iterable allows 4/min for a project; somebody else may be exporting too."""
-LOOK_UPS_PER_SECOND = 50.0
-"""Of the 100/s that Iterable allows for `events/{email}`; `find_outcome` needs some."""
 _LONGEST_TURN = timedelta(seconds=20)
 """Longer than the time between two exports."""
 _CHUNK = 500
@@ -144,7 +142,7 @@ class BackfillActivities:
             began = [one.started_at for one in attempts if one.may_have_reached]
             if row is None or not began:
                 return 0
-            await take_turn(self._store, request.workspace_id, "events", LOOK_UPS_PER_SECOND, _LONGEST_TURN)
+            await look_up_turn(self._store, request.workspace_id, _LONGEST_TURN)
             email, user_id = request.recipient.identity(connector.settings.project_type)
             try:
                 events = await connector.iterable.events.for_user(email=email, user_id=user_id)

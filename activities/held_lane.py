@@ -9,26 +9,21 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from temporalio.exceptions import ApplicationError
 
-from activities.backfill import LOOK_UPS_PER_SECOND
 from activities.departures import Row
-from activities.evidence import Verdict
 from activities.failures import provider_failure
 from activities.forgetting import forget
+from activities.inquiry import Case, Finding, Inquiry
 from activities.lane import Lane, Superseded, Work
-from activities.outcome import Inquiry
 from activities.suppressing import Path, check
 from activities.target import known_outcome
-from activities.turns import take_turn
 from activities.verdicts import Verdicts
 from contracts.broadcast import AudienceRow, Tally
 from contracts.errors import ErrorCode
 from contracts.send import Recipient
-from contracts.target import FindOutcomeRequest, TargetEnd
+from contracts.target import TargetEnd
 from iterable.errors import IterableError, RecipientForgotten
 from store.held import Held
-from store.members import MemberRow
 from store.person import Person
-from store.sends import Attempt
 from store.store import Transaction
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -38,7 +33,6 @@ _LOOKS = 50
 _ASKED_AT_ONCE = 5
 _PROFILES_AT_ONCE = 10
 _ERASED = AudienceRow(recipient=Recipient(user_id="forgotten"))
-_LONGEST_TURN = timedelta(seconds=5)
 
 
 class HeldLane(Lane):
@@ -80,11 +74,12 @@ class HeldLane(Lane):
         ready: list[Row] = []
         for row, rule in zip(rows, rules, strict=True):
             tried = attempts.get(row.send_id, [])
-            repeats = row.held.repeats if row.held else 0
-            known = known_outcome(ledger.get(row.send_id), tried, despite_unknown=repeats > 0)
+            excused = row.held.excused if row.held else 0
+            known = known_outcome(ledger.get(row.send_id), tried, excused=excused)
             row.attempts = len(tried)
             if known is not None:
-                verdicts.found(row, "taken" if known.end is TargetEnd.TAKEN else "unknown", datetime.now(UTC))
+                taken = known.end is TargetEnd.TAKEN
+                verdicts.found(row, Finding("taken", known.accepted_at) if taken else Finding("unknown", asked=False))
             elif rule is not None:
                 verdicts.suppress(row)
             else:
@@ -166,52 +161,44 @@ class HeldLane(Lane):
         async with self.work.store.read() as tx:
             due = await tx.held.due(workspace_id, broadcast_id, ("unknown",), _LOOKS)
         rows = [_row(held) for held in await self._without_erased(due)]
+        send_ids = [row.send_id for row in rows]
         async with self.work.store.read() as tx:
-            ledger = await tx.members.by_ids(workspace_id, [row.send_id for row in rows])
-            attempts = await tx.members.attempts(workspace_id, [row.send_id for row in rows])
-            proven = await tx.events.proven_at(workspace_id, [row.send_id for row in rows])
+            ledger = await tx.members.by_ids(workspace_id, send_ids)
+            attempts = await tx.members.attempts(workspace_id, send_ids)
+            proven = await tx.events.proven_at(workspace_id, send_ids)
         verdicts = Verdicts(self.work.request.pace)
         calls = asyncio.Semaphore(_ASKED_AT_ONCE)
 
         async def look(row: Row) -> None:
-            known, tried = ledger.get(row.send_id), attempts.get(row.send_id, [])
+            tried = attempts.get(row.send_id, [])
+            row.attempts = len(tried)
+            case = Case(
+                workspace_id=workspace_id,
+                send_id=row.send_id,
+                recipient=row.row.recipient,
+                row=ledger.get(row.send_id),
+                attempts=tried,
+                proven_at=proven.get(row.send_id),
+                answered_since=row.held and row.held.answered_since,
+            )
             async with calls:
-                verdict, at, asked = await self._look(row, known, tried, proven.get(row.send_id))
-            if verdict == "unknown" and self._is_late(row, asked=asked):
+                found = await self._settle(case)
+            if found.verdict == "unknown" and self._is_late(row, asked=found.asked):
                 verdicts.give_up(row)
             else:
-                verdicts.found(row, verdict, at)
+                verdicts.found(row, found)
 
         await asyncio.gather(*(look(row) for row in rows))
         await self._commit(verdicts)
         return len(due)
 
-    async def _look(
-        self, row: Row, known: MemberRow | None, tried: list[Attempt], proven_at: datetime | None
-    ) -> tuple[Verdict, datetime, bool]:
-        """(verdict, since when where it was taken, whether Iterable was asked)."""
-        now = datetime.now(UTC)
-        outcome = known_outcome(known, tried)
-        if outcome is None:
-            return "not_taken", now, True
-        if outcome.end is TargetEnd.TAKEN:
-            return "taken", outcome.accepted_at or now, True
-        if proven_at is not None:
-            return "taken", proven_at, True
-        if known is None or known.campaign_id is None:
-            return "unknown", now, True
-        request = FindOutcomeRequest(
-            workspace_id=self.batch.workspace_id, send_id=row.send_id, recipient=row.row.recipient
-        )
+    async def _settle(self, case: Case) -> Finding:
         try:
-            await take_turn(self.work.store, self.batch.workspace_id, "events", LOOK_UPS_PER_SECOND, _LONGEST_TURN)
-            return await self._inquiry.ask(request, self.work.connector, known, tried), tried[-1].started_at, True
-        except IterableError as error:
-            log.info("outcome.not_asked", operation=error.operation, status=error.status)
+            return await self._inquiry.settle(case, self.work.connector)
         except ApplicationError as error:  # others are being asked about; this one's turn comes
             if error.type != ErrorCode.RATE_LIMITED:
                 raise
-        return "unknown", now, False
+        return Finding("unknown", asked=False)
 
     def _is_late(self, row: Row, *, asked: bool) -> bool:
         """Whether the window is over. It does not end while Iterable cannot be asked, unless the send has waited for as

@@ -33,7 +33,12 @@ PAUSED = "Paused by an admin: new sends are refused with connector_disabled. `co
 class InstallActivities:
     """What `InstallWorkflow` does to the world while a connector is in force."""
 
-    def __init__(self, store: Store, make_client: ClientFactory, public_url: str | None) -> None:
+    def __init__(
+        self, store: Store, make_client: ClientFactory, public_url: str | None, least_evidence_after: float
+    ) -> None:
+        """`public_url` is where Iterable reaches the endpoint; `least_evidence_after` (seconds) what
+        `evidence_after_seconds` may not be less than."""
+        self._least_evidence_after = least_evidence_after
         self._store = store
         self._make_client = make_client
         self._public_url = public_url
@@ -54,7 +59,7 @@ class InstallActivities:
             if offered is None or settings is None:
                 raise ConnectorError(ErrorCode.API_KEY_INVALID, "No API key lies ready for this workspace", _HOW)
             try:
-                _check_together(settings)
+                _check_together(settings, self._least_evidence_after)
                 findings = await self._examine(request.workspace_id, settings, offered.api_key)
                 refused = refusal(findings)
                 if refused is not None:
@@ -241,8 +246,12 @@ _HOW = "Install with a server-side key of the project: `connector install`."
 _BY_HAND = "Set the header by hand, or wait: the connector tries again at its next look."
 
 
-def _check_together(settings: ConnectorSettings) -> None:
+def _check_together(settings: ConnectorSettings, least_evidence_after: float) -> None:
     wrong = settings.contradictions()
+    if settings.evidence_after_seconds < least_evidence_after:
+        wrong.append(
+            f"evidence_after_seconds is less than {least_evidence_after:g}: records that are late pass for none"
+        )
     if wrong:
         what = f"The settings do not fit together: {'; '.join(wrong)}"
         raise ConnectorError(ErrorCode.REQUEST_INVALID, what, "Correct them and try again: all stays as it was.")

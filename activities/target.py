@@ -78,7 +78,7 @@ class TargetActivities:
         async with self._store.begin() as tx:
             row = await tx.sends.get(request.workspace_id, request.send_id)
             attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
-            known = known_outcome(row, attempts, despite_unknown=request.despite_unknown)
+            known = known_outcome(row, attempts, excused=request.excused)
             if known is not None:
                 return known
             wait, reserved = await tx.paces.reserve(
@@ -128,13 +128,14 @@ class TargetActivities:
 
 
 def known_outcome(
-    row: SendRow | MemberRow | None, attempts: list[Attempt], *, despite_unknown: bool = False
+    row: SendRow | MemberRow | None, attempts: list[Attempt], *, excused: int = 0
 ) -> TargetOutcome | None:
-    """What earlier attempts mean for a next one; None where it may begin."""
+    """What earlier attempts mean for a next one; None where it may begin. The first `excused` of them were looked into
+    to the end, and the stream's policy is to send again all the same."""
     # Idempotency guard: taken, but the answer was lost on its way to the workflow.
     if row is not None and row.accepted_at is not None:
         return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=row.accepted_at)
     # Idempotency guard: an attempt without an end may have reached Iterable.
-    if any(attempt.may_have_reached for attempt in attempts) and not despite_unknown:
+    if any(attempt.may_have_reached and attempt.number > excused for attempt in attempts):
         return TargetOutcome(end=TargetEnd.UNKNOWN)
     return None

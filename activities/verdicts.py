@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from activities.departures import Ended, Row
-from activities.evidence import Verdict
 from activities.failures import code_of
+from activities.inquiry import Finding
 from activities.targeting import campaign_is_gone
 from contracts.errors import ErrorCode
 from contracts.send import SendStatus
@@ -69,13 +69,13 @@ class Verdicts:
 
     # ── rows that were held ───────────────────────────────────────────────────────────────────────────────────────
 
-    def found(self, row: Row, verdict: Verdict, at: datetime) -> None:
-        """What evidence says of lost attempts; `at` is since when they are taken. Unknown is looked into again."""
+    def found(self, row: Row, found: Finding) -> None:
+        """What evidence says of lost attempts. Unknown is looked into again."""
         now = datetime.now(UTC)
-        match verdict:
+        match found.verdict:
             case "taken":
                 self.proven.append((row.send_id, TAKEN))
-                self.taken.append((row.send_id, at))
+                self.taken.append((row.send_id, found.at or now))
                 self._settle(row, now, "taken")
             case "not_taken":
                 self.proven.append((row.send_id, NOT_TAKEN))
@@ -83,14 +83,23 @@ class Verdicts:
             case "unknown":
                 since = row.held.held_at if row.held is not None and row.held.state == "unknown" else now
                 due = now + timedelta(seconds=self.pace.evidence_every_seconds)
-                self._hold(row, "unknown", "unknown", None, since, due)
+                answered_since = ((row.held and row.held.answered_since) or now) if found.asked else None
+                self._hold(row, "unknown", "unknown", None, since, due, answered_since)
 
     def give_up(self, row: Row) -> None:
         """Nothing was proven within the window: the stream's policy decides."""
         now = datetime.now(UTC)
         if row.held is not None and row.held.repeats < self.pace.may_repeat:
             self.counted[row] = "waiting"
-            again = replace(row.held, state="waiting", repeats=row.held.repeats + 1, due_at=now, held_at=now)
+            again = replace(
+                row.held,
+                state="waiting",
+                repeats=row.held.repeats + 1,
+                excused=row.attempts,
+                answered_since=None,
+                due_at=now,
+                held_at=now,
+            )
             self.held.append(again)
         else:
             self._fail(row, ErrorCode.OUTCOME_UNKNOWN, now)
@@ -134,10 +143,21 @@ class Verdicts:
         if row.held is not None:
             self.held.append(replace(row.held, state="settled", due_at=at))
 
-    def _hold(self, row: Row, state: State, counted: str, reason: str | None, at: datetime, due: datetime) -> None:
+    def _hold(
+        self,
+        row: Row,
+        state: State,
+        counted: str,
+        reason: str | None,
+        at: datetime,
+        due: datetime,
+        answered_since: datetime | None = None,
+    ) -> None:
         self.counted[row] = counted
         if row.held is not None:
-            self.held.append(replace(row.held, state=state, reason=reason, held_at=at, due_at=due))
+            self.held.append(
+                replace(row.held, state=state, reason=reason, held_at=at, due_at=due, answered_since=answered_since)
+            )
             return
         self.held.append(
             Held(
@@ -150,5 +170,6 @@ class Verdicts:
                 row=row.row,
                 due_at=due,
                 held_at=at,
+                answered_since=answered_since,
             )
         )

@@ -82,8 +82,10 @@ class ConnectorSettings(Contract):
     evidence_every_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """How often it looks."""
     evidence_after_seconds: Seconds = 120
-    """From when on the absence of a message in Iterable's records proves that an attempt did not reach it. Longer than
-    one call may take, plus the time in which records appear (events: 5 s; profiles and sent messages: unknown)."""
+    """How long after an attempt, and after Iterable answers again, the absence of a message in Iterable's records
+    proves that the attempt did not reach it. Records appear late (events: 5 s; profiles and sent messages: unknown),
+    and what Iterable took long over may be sent after its answer was lost. Longer than `reconcile_within_seconds`:
+    absence proves nothing."""
     transactional_outcome_policy: OutcomePolicy = "at_least_once"
     marketing_outcome_policy: OutcomePolicy = "at_most_once"
     on_key_refused: KeyPolicy = "wait"

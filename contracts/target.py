@@ -101,8 +101,9 @@ class TargetRequest(Contract):
     data: dict[str, JsonValue]
     metadata: dict[str, JsonValue]
     shadow: Shadow
-    despite_unknown: bool = False
-    """Earlier attempts whose outcome stayed unknown to the end are not held against a new one (`at_least_once`)."""
+    excused: int = 0
+    """So many of the first attempts are not held against a new one although what became of them stayed unknown to the
+    end (`at_least_once`)."""
 
 
 class TargetEnd(StrEnum):
@@ -129,20 +130,23 @@ class ProfileRequest(Contract):
 
 
 class FindOutcomeRequest(Contract):
-    """`find_outcome`: what is known of an attempt whose answer was lost."""
+    """`find_outcome` and `look_for_events`: what became of a send's attempts. `answered_since` is from when on Iterable
+    has answered every earlier look."""
 
     workspace_id: WorkspaceId
     send_id: SendId
     recipient: Recipient
+    answered_since: datetime | None = None
 
 
 class FoundOutcome(Contract):
     """`taken` and `not_taken` are proven; `unknown` means no evidence either way yet. `asked` says whether Iterable's
-    own records could be read."""
+    own records could be read, `attempts` how many attempts there were."""
 
     verdict: Literal["taken", "not_taken", "unknown"]
     accepted_at: datetime | None = None
     asked: bool = True
+    attempts: int = 0
 
 
 class SendEnding(Contract):

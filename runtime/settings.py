@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     iterable_eu_url: str = "https://api.eu.iterable.com"
     iterable_read_timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 30.0
     """How long to wait for Iterable's answer. Shorter makes more outcomes unknown, longer keeps slots occupied."""
+    least_evidence_after_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """What a connector's `evidence_after_seconds` may not be less than: records that are late would pass for none, and
+    messages would go out twice. Less is for the sandbox alone, whose records' delay is known."""
     trusted_proxies: Annotated[list[Network], NoDecode] = []
     """Networks of the proxies in front of the endpoint, separated by commas: what they say of where a request comes
     from is believed. It matters to connectors with an `ip_allowlist`."""

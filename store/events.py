@@ -1,7 +1,7 @@
 """Drained events: timelines, and what could not be joined to a send yet."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from contracts.event import Event, EventKind, TimelineEntry
 from store.repository import SealingRepository, by_campaign
+from store.sends import SendKey
 from store.tables import LOOSE, TO_SIGNAL, attempt, event, microseconds, send, shadow
 
 _TOLD = (
@@ -339,19 +340,23 @@ class Events(SealingRepository):
         )
         return {row.event_id: row.named_send is not None for row in rows.all()}
 
-    async def known_messages(self, workspace_id: str, message_ids: Sequence[str]) -> set[str]:
-        """Those of Iterable's messages that are proven to be a send's, by a name."""
-        rows = await self._connection.scalars(
-            select(event.c.message_id)
-            .where(
-                event.c.workspace_id == workspace_id,
-                self._one_of(event.c.message_id, message_ids),
-                event.c.send_id.is_not(None),
-                event.c.firm,
+    async def messages_of(self, sends: Collection[SendKey]) -> dict[SendKey, set[str]]:
+        """The messages that are proven, by a name, to be sends' own."""
+        found: dict[SendKey, set[str]] = defaultdict(set)
+        for workspace_id, send_id in sends:
+            found[workspace_id, send_id] |= set(
+                await self._connection.scalars(
+                    select(event.c.message_id)
+                    .where(
+                        event.c.workspace_id == workspace_id,
+                        event.c.send_id == send_id,
+                        event.c.message_id.is_not(None),
+                        event.c.firm,
+                    )
+                    .distinct()
+                )
             )
-            .distinct()
-        )
-        return set(rows)
+        return found
 
     async def proven_at(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, datetime]:
         """When the first event happened that is proven to be a send's, by send. One that was inferred from campaign,

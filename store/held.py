@@ -20,7 +20,9 @@ OPEN: tuple[State, ...] = ("unknown", "waiting")
 @dataclass(frozen=True, slots=True)
 class Held:
     """A row that is held. `row` is None where nothing needs it any more. `repeats` is how often its recipient was
-    targeted again although an earlier attempt's outcome stayed unknown."""
+    targeted again although an earlier attempt's outcome stayed unknown, and `excused` how many of its attempts are not
+    held against another one for that. `answered_since` is from when on Iterable has answered every look for
+    evidence."""
 
     audience_row: int
     send_id: str | None
@@ -32,6 +34,8 @@ class Held:
     due_at: datetime
     held_at: datetime
     repeats: int = 0
+    excused: int = 0
+    answered_since: datetime | None = None
     has_profile: bool = False
 
 
@@ -54,6 +58,8 @@ class HeldRows(SealingRepository):
                 "due_at": microseconds(one.due_at),
                 "held_at": microseconds(one.held_at),
                 "repeats": one.repeats,
+                "excused": one.excused,
+                "answered_since": one.answered_since and microseconds(one.answered_since),
                 "has_profile": one.has_profile,
             }
             for one in rows
@@ -74,6 +80,8 @@ class HeldRows(SealingRepository):
                 "due": microseconds(one.due_at),
                 "since": microseconds(one.held_at),
                 "again": one.repeats,
+                "not_held_against": one.excused,
+                "answered": one.answered_since and microseconds(one.answered_since),
                 "profile": one.has_profile,
             }
             for one in rows
@@ -93,6 +101,8 @@ class HeldRows(SealingRepository):
                 due_at=bindparam("due"),
                 held_at=bindparam("since"),
                 repeats=bindparam("again"),
+                excused=bindparam("not_held_against"),
+                answered_since=bindparam("answered"),
                 has_profile=bindparam("profile"),
             ),
             values,
@@ -176,6 +186,8 @@ class HeldRows(SealingRepository):
             due_at=row.due_at,
             held_at=row.held_at,
             repeats=row.repeats,
+            excused=row.excused,
+            answered_since=row.answered_since,
             has_profile=row.has_profile,
         )
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, bindparam, func, insert, literal_column, s
 from contracts.send import SendStatus
 from contracts.shadow import Shadow
 from store.repository import IN_BATCH, Repository
-from store.sends import MAY_HAVE_REACHED, UNKNOWN, Attempt
+from store.sends import ATTEMPT, MAY_HAVE_REACHED, UNKNOWN, Attempt
 from store.tables import attempt, microseconds, send
 
 # Written out, because `_run_rows` knows no parameters but those of its rows.
@@ -120,15 +120,15 @@ class Members(Repository):
         found: dict[str, list[Attempt]] = defaultdict(list)
         for start in range(0, len(send_ids), IN_BATCH):
             rows = await self._connection.execute(
-                select(attempt.c.send_id, attempt.c.number, attempt.c.started_at, attempt.c.end)
+                select(attempt.c.send_id, *ATTEMPT)
                 .where(
                     attempt.c.workspace_id == workspace_id,
                     attempt.c.send_id.in_(send_ids[start : start + IN_BATCH]),
                 )
                 .order_by(attempt.c.number)
             )
-            for row in rows:
-                found[row.send_id].append(Attempt(row.number, row.started_at, row.end))
+            for send_id, *about in rows:
+                found[send_id].append(Attempt(*about))
         return found
 
     async def begin_attempts(self, workspace_id: str, attempts: Iterable[tuple[str, int]], moved_to: Shadow) -> None:
@@ -136,7 +136,13 @@ class Members(Repository):
         the one that the send was claimed for. A number that was begun by somebody else makes all of them fail."""
         now = microseconds(self._clock())
         rows = [
-            {"workspace_id": workspace_id, "send_id": send_id, "number": number, "started_at": now}
+            {
+                "workspace_id": workspace_id,
+                "send_id": send_id,
+                "number": number,
+                "campaign_id": moved_to.campaign_id,
+                "started_at": now,
+            }
             for send_id, number in attempts
         ]
         if not rows:

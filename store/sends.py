@@ -1,6 +1,6 @@
 """The ledger: one row a send, for ever, and one row for every attempt to target its recipient."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -96,6 +96,9 @@ class Candidate:
     attempts: int
 
 
+SendKey = tuple[str, str]
+"""A send among those of all workspaces: (workspace id, send id)."""
+
 TAKEN, NOT_TAKEN, UNKNOWN = "taken", "not_taken", "unknown"
 """Ends of an attempt. `unknown` is one whose answer was lost; an attempt without an end counts alike."""
 
@@ -105,7 +108,9 @@ class Attempt:
     """One request to Iterable. `end` is None while it is under way, and where its worker died."""
 
     number: int
+    campaign_id: int | None
     started_at: datetime
+    ended_at: datetime | None
     end: str | None
 
     @property
@@ -114,6 +119,7 @@ class Attempt:
         return self.end != NOT_TAKEN
 
 
+ATTEMPT = [attempt.c[name] for name in Attempt.__dataclass_fields__]
 MAY_HAVE_REACHED = attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN)
 """`Attempt.may_have_reached` as a query says it."""
 
@@ -253,16 +259,22 @@ class Sends(Repository):
     async def attempts(self, workspace_id: str, send_id: str) -> list[Attempt]:
         """Every attempt so far, oldest first."""
         rows = await self._connection.execute(
-            select(attempt.c.number, attempt.c.started_at, attempt.c.end)
+            select(*ATTEMPT)
             .where(attempt.c.workspace_id == workspace_id, attempt.c.send_id == send_id)
             .order_by(attempt.c.number)
         )
-        return [Attempt(row.number, row.started_at, row.end) for row in rows]
+        return [Attempt(*row) for row in rows]
 
     async def begin_attempt(self, workspace_id: str, send_id: str, number: int, target: Shadow) -> None:
         """Before the request leaves. Two workers that begin the same number collide here: one of them fails."""
         await self._connection.execute(
-            attempt.insert().values(workspace_id=workspace_id, send_id=send_id, number=number, started_at=self._clock())
+            attempt.insert().values(
+                workspace_id=workspace_id,
+                send_id=send_id,
+                number=number,
+                campaign_id=target.campaign_id,
+                started_at=self._clock(),
+            )
         )
         await self._connection.execute(
             update(send)
@@ -292,24 +304,19 @@ class Sends(Repository):
             .values(end=end, ended_at=self._clock())
         )
 
-    async def count_attempts(self, workspace_id: str, campaign_id: int, recipient_hash: str, since: datetime) -> int:
-        """Attempts of one campaign at one person that may have caused a message: taken ones, and lost ones."""
-        theirs = select(send.c.send_id).where(
-            send.c.workspace_id == workspace_id,
-            send.c.campaign_id == campaign_id,
-            send.c.recipient_hash == recipient_hash,
+    async def rivals(
+        self, campaign_ids: Collection[int], hashes: Collection[str], since: datetime
+    ) -> dict[SendKey, int]:
+        """Sends that tried, since a moment, to reach a person through campaigns, with how many of their attempts there
+        may have caused a message. Of every workspace: several may use one project of Iterable's, and so a campaign."""
+        rows = await self._connection.execute(
+            select(attempt.c.workspace_id, attempt.c.send_id, func.count())
+            .join(send, (send.c.workspace_id == attempt.c.workspace_id) & (send.c.send_id == attempt.c.send_id))
+            .where(send.c.recipient_hash.in_(hashes), attempt.c.campaign_id.in_(campaign_ids), MAY_HAVE_REACHED)
+            .group_by(attempt.c.workspace_id, attempt.c.send_id)
+            .having(func.max(attempt.c.started_at) >= since)
         )
-        counted = await self._connection.scalar(
-            select(func.count())
-            .select_from(attempt)
-            .where(
-                attempt.c.workspace_id == workspace_id,
-                attempt.c.send_id.in_(theirs),
-                MAY_HAVE_REACHED,
-                attempt.c.started_at >= since,
-            )
-        )
-        return counted or 0
+        return {(workspace_id, send_id): attempts for workspace_id, send_id, attempts in rows}
 
     async def accept(self, workspace_id: str, send_id: str, accepted_at: datetime) -> None:
         """Iterable has taken the message. An event may have been faster: then only the moment is added."""

@@ -181,6 +181,7 @@ send = Table(
     Column("audience_row", BigInteger),  # the row of the broadcast's audience, from 1
     Index(None, "workspace_id", "message_id"),
     Index(None, "workspace_id", "campaign_id", "recipient_hash"),
+    Index(None, "recipient_hash"),  # workspaces on one project of Iterable's send to the same people
     Index("ix_send_open", "workspace_id", "fingerprint", sqlite_where=_OPEN, postgresql_where=_OPEN),
     # A person is in a broadcast once, whoever inserts and however often.
     Index(
@@ -211,6 +212,7 @@ attempt = Table(
     Column("workspace_id", String(64), primary_key=True),
     Column("send_id", String(128), primary_key=True),
     Column("number", Integer, primary_key=True),
+    Column("campaign_id", BigInteger),  # a send may move to another one
     Column("started_at", Moment, nullable=False),
     Column("ended_at", Moment),
     Column("end", String(16)),
@@ -408,6 +410,8 @@ held_row = Table(
     Column("due_at", Moment, nullable=False),
     Column("held_at", Moment, nullable=False),
     Column("repeats", Integer, nullable=False),
+    Column("excused", Integer, nullable=False, server_default=text("0")),
+    Column("answered_since", Moment),
     Column("has_profile", Boolean, nullable=False),
     ForeignKeyConstraint(
         ["workspace_id", "broadcast_id"], ["broadcast.workspace_id", "broadcast.broadcast_id"], ondelete="CASCADE"

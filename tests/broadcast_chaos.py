@@ -75,6 +75,7 @@ async def chaos(plan: Plan, folder: Path) -> Verdict:
             "CONNECTOR_AUDIENCE_ROOTS": str(folder),
             "CONNECTOR_BROADCAST_PAGE_SECONDS": "5",
             "CONNECTOR_ITERABLE_READ_TIMEOUT_SECONDS": "5",
+            "CONNECTOR_LEAST_EVIDENCE_AFTER_SECONDS": "0",
         }
         await development.stack.start("broadcasts", [sys.executable, "-m", "worker"], env=environment)
         workspace = await install_against_sandbox(

@@ -86,7 +86,9 @@ async def chaos(plan: Plan, folder: Path) -> Verdict:
     async with development_stack(folder, _quiet, temporal_database=folder.with_suffix(".temporal.db")) as development:
         for name in WORKERS[1:]:
             await development.stack.start(
-                name, [sys.executable, "-m", "worker"], env={"CONNECTOR_ITERABLE_READ_TIMEOUT_SECONDS": "5"}
+                name,
+                [sys.executable, "-m", "worker"],
+                env={"CONNECTOR_ITERABLE_READ_TIMEOUT_SECONDS": "5", "CONNECTOR_LEAST_EVIDENCE_AFTER_SECONDS": "0"},
             )
         workspace = await install_against_sandbox(
             development,

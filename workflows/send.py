@@ -48,6 +48,8 @@ PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=t
 OWN_TIMEOUT = timedelta(seconds=30)
 CALL_TIMEOUT = timedelta(seconds=60)
 """One call to Iterable; longer than the client's own timeouts together, so that the client's verdict comes first."""
+LOOK_TIMEOUT = timedelta(minutes=3)
+"""Three calls to Iterable, and a turn for two of them."""
 LOOK_UP_PATIENCE = timedelta(minutes=10)
 """How long an unconfirmed send tries to ask Iterable for its events. The hourly back-fill finds them later as well."""
 INBOX_PATIENCE = timedelta(minutes=1)
@@ -103,6 +105,7 @@ class SendWorkflow:
         self._cancellable: asyncio.Task[Any] | None = None
         self._in_doubt = False  # an attempt may have reached Iterable, and nobody knows
         self._looks = 0
+        self._answered_since: datetime | None = None  # from when on Iterable has answered every look
         self._cancel_asked = False
         self._result: SendResult | None = None
         self._failure: ApplicationError | None = None
@@ -243,10 +246,10 @@ class SendWorkflow:
         """Until Iterable has the message for certain: the moment at which it took it."""
         may_write_profile = prepared.pace.profile_policy == "on_unknown"
         may_renew = True
-        repeats = 0
+        repeats = excused = 0
         while True:
             self._unless_cancelled()
-            outcome = await self._attempt(request, prepared, despite_unknown=repeats > 0)
+            outcome = await self._attempt(request, prepared, excused)
             match outcome.end:
                 case TargetEnd.TAKEN:
                     return outcome.accepted_at or workflow.now()
@@ -254,7 +257,8 @@ class SendWorkflow:
                     found = await self._find_out(request, prepared)
                     if found.verdict == "taken":
                         return found.accepted_at or workflow.now()
-                    repeats += found.verdict == "unknown"
+                    if found.verdict == "unknown":
+                        repeats, excused = repeats + 1, found.attempts
                     if repeats > prepared.pace.may_repeat:
                         raise failure(ErrorCode.OUTCOME_UNKNOWN, self._what_was_tried(repeats))
                 case TargetEnd.RECIPIENT_UNKNOWN:
@@ -268,12 +272,13 @@ class SendWorkflow:
                     may_renew = False
                     self._shadow = await self._ensure_shadow(request, prepared, gone=self._shadow)
 
-    async def _attempt(self, request: SendRequest, prepared: PreparedSend, *, despite_unknown: bool) -> TargetOutcome:
+    async def _attempt(self, request: SendRequest, prepared: PreparedSend, excused: int) -> TargetOutcome:
         """One activity, which repeats by itself only what certainly did not reach Iterable. A cancellation waits for an
         attempt that is under way, so that its answer is known."""
         if self._shadow is None:
             raise RuntimeError("there is no campaign to target")
         self._in_doubt = True
+        self._answered_since = None
         targeting = workflow.start_activity_method(
             TargetActivities.target_recipient,
             TargetRequest(
@@ -284,7 +289,7 @@ class SendWorkflow:
                 data=request.data,
                 metadata=request.metadata,
                 shadow=self._shadow,
-                despite_unknown=despite_unknown,
+                excused=excused,
             ),
             summary=f"campaign {self._shadow.campaign_id}",
             start_to_close_timeout=CALL_TIMEOUT,
@@ -336,14 +341,21 @@ class SendWorkflow:
             await self._until(lambda: bool(self._events), min(left, every), "next look for evidence")
 
     async def _evidence(self, request: SendRequest) -> FoundOutcome:
-        return await workflow.execute_activity_method(
+        found = await workflow.execute_activity_method(
             OutcomeActivities.find_outcome,
-            FindOutcomeRequest(workspace_id=request.workspace_id, send_id=request.send_id, recipient=request.recipient),
+            FindOutcomeRequest(
+                workspace_id=request.workspace_id,
+                send_id=request.send_id,
+                recipient=request.recipient,
+                answered_since=self._answered_since,
+            ),
             summary="did a lost attempt reach Iterable?",
-            start_to_close_timeout=CALL_TIMEOUT,
+            start_to_close_timeout=LOOK_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
+        self._answered_since = (self._answered_since or workflow.now()) if found.asked else None
+        return found
 
     # ── what becomes of it ────────────────────────────────────────────────────────────────────────────────────────
 

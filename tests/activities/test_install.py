@@ -107,7 +107,9 @@ async def rig(tmp_path: Path, migrated: Path, keyring: Keyring) -> AsyncGenerato
     project = world.add_project(
         name="acme", data_center="us", project_type="hybrid", keys={}, settings=ProjectSettings()
     )
-    activities = InstallActivities(store, lambda center, key: client_of(app, center, key), "https://hooks.example.com")
+    activities = InstallActivities(
+        store, lambda center, key: client_of(app, center, key), "https://hooks.example.com", 30
+    )
     yield Rig(store, world, project, activities)
     await world.close()
     await store.close()
