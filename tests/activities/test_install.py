@@ -162,6 +162,7 @@ async def test_a_key_that_does_not_do(rig: Rig, key: str, code: ErrorCode, named
             "message type for one stream",
         ),
         ({"push_removals": True}, ErrorCode.REQUEST_INVALID, "all_list_id"),
+        ({"evidence_after_seconds": 29}, ErrorCode.REQUEST_INVALID, "evidence_after_seconds is less than 30"),
     ],
 )
 async def test_settings_that_do_not_fit_the_project(
