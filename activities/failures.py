@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from contracts.connector import ConnectorSettings
@@ -22,7 +23,7 @@ from iterable.errors import (
     RecipientUnknown,
 )
 
-_SPREAD = 0.25  # senders that were told the same wait come back spread over a quarter of it
+_SPREAD = 0.25
 
 
 def failure(error: ConnectorError) -> ApplicationError:
@@ -60,9 +61,27 @@ def provider_failure(error: IterableError, settings: ConnectorSettings | None = 
     return final
 
 
+def spread(seconds: float) -> timedelta:
+    """A wait, with up to a quarter more by chance: those who failed together do not come back together."""
+    return timedelta(seconds=seconds * (1 + _SPREAD * random.random()))  # noqa: S311
+
+
 def _again(final: ApplicationError, wait: float | None) -> ApplicationError:
-    delay = None if wait is None else timedelta(seconds=wait * (1 + _SPREAD * random.random()))  # noqa: S311
+    """After the wait that Iterable asks for, or else after what the call's retry policy says."""
+    seconds = _backoff() if wait is None else wait
+    delay = None if seconds is None else spread(seconds)
     return ApplicationError(final.message, type=final.type, next_retry_delay=delay)
+
+
+def _backoff() -> float | None:
+    """Seconds until the next attempt by this activity's own retry policy. Temporal waits exactly as long, which makes
+    a crowd of those whom one outage stopped."""
+    policy = activity.info().retry_policy if activity.in_activity() else None
+    if policy is None:
+        return None
+    doublings = min(activity.info().attempt - 1, 30)
+    seconds = policy.initial_interval.total_seconds() * policy.backoff_coefficient**doublings
+    return seconds if policy.maximum_interval is None else min(seconds, policy.maximum_interval.total_seconds())
 
 
 def code_of(error: IterableError) -> ErrorCode:

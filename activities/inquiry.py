@@ -68,13 +68,9 @@ class Inquiry:
 
     async def settle(self, case: Case, connector: InForce) -> Finding:
         """What is proven. Raises `ApplicationError` (`rate_limited`) where no turn to ask Iterable comes up soon."""
-        known = known_outcome(case.row, case.attempts)
-        if known is None:
-            return Finding("not_taken")
-        if known.end is TargetEnd.TAKEN:
-            return Finding("taken", known.accepted_at)
-        if case.proven_at is not None:
-            return Finding("taken", case.proven_at)
+        told = told_by_us(case)
+        if told is not None:
+            return told
         try:
             verdict = await self._ask(case, connector)
         except IterableError as error:
@@ -144,6 +140,16 @@ class Inquiry:
         except RecipientUnknown:
             return set()
         return {message.message_id for message in messages}
+
+
+def told_by_us(case: Case) -> Finding | None:
+    """What the ledger and our events prove; None where only Iterable can tell."""
+    known = known_outcome(case.row, case.attempts)
+    if known is None:
+        return Finding("not_taken")
+    if known.end is TargetEnd.TAKEN:
+        return Finding("taken", known.accepted_at)
+    return None if case.proven_at is None else Finding("taken", case.proven_at)
 
 
 def _shown_by(lost: list[Attempt], answered_since: datetime | None, evidence_after: timedelta) -> datetime | None:

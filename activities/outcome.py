@@ -5,7 +5,7 @@ from temporalio import activity
 
 from activities.connectors import InstalledConnectors
 from activities.failures import failures
-from activities.inquiry import Case, Finding, Inquiry
+from activities.inquiry import Case, Finding, Inquiry, told_by_us
 from contracts.target import FindOutcomeRequest, FoundOutcome
 from store.store import Store
 
@@ -24,14 +24,18 @@ class OutcomeActivities:
     async def find_outcome(self, request: FindOutcomeRequest) -> FoundOutcome:
         """What is known of a send whose answer was lost; what is proven goes into the ledger.
 
-        Safe to repeat. Where Iterable cannot be asked the answer is `unknown` and says so. Retried with
-        `rate_limited` while the project's shared pace of look-ups is used up.
+        Safe to repeat. Our own records come first: they tell even where the connector is gone. Where Iterable cannot
+        be asked the answer is `unknown` and says so. Retried with `rate_limited` while the project's shared pace of
+        look-ups is used up. Fails with `connector_disabled` and `connector_not_installed` where only Iterable could
+        tell.
         """
         with structlog.contextvars.bound_contextvars(workspace=request.workspace_id, send=request.send_id):
-            with failures():
-                connector = await self._connectors.get(request.workspace_id)
             case = await self._case(request)
-            found = await self._inquiry.settle(case, connector)
+            found = told_by_us(case)
+            if found is None:
+                with failures():
+                    connector = await self._connectors.get(request.workspace_id)
+                found = await self._inquiry.settle(case, connector)
             await self._write(case, found)
             return FoundOutcome(
                 verdict=found.verdict, accepted_at=found.at, asked=found.asked, attempts=len(case.attempts)

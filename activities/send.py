@@ -108,6 +108,9 @@ class SendActivities:
         if rule is not None:
             log.info("send.suppressed", cause=rule.cause, scope=rule.scope)
             if not send.dry_run:
+                if any(one.may_have_reached for one in await tx.sends.attempts(send.workspace_id, send.send_id)):
+                    what = "An earlier run of this send was stopped in mid-flight; the recipient is suppressed by now"
+                    raise ConnectorError(ErrorCode.OUTCOME_UNKNOWN, what)
                 await tx.sends.close(
                     send.workspace_id, send.send_id, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED
                 )
@@ -130,15 +133,13 @@ class SendActivities:
         return prepared.model_copy(update={"shadow": shadow})
 
     async def _earlier(self, tx: Transaction, send: SendRequest, row: SendRow) -> SendResult | None:
-        """How an earlier run of this send ended; None where it ended without an end and nothing can have gone out."""
+        """How an earlier run of this send ended; None where it was stopped before its end. What it may have begun is in
+        the ledger: whoever targets next finds it there, and looks for evidence first."""
         if row.status is SendStatus.FAILED:
             raise ConnectorError(ErrorCode(row.reason or ErrorCode.OUTCOME_UNKNOWN), "This send has failed before")
         if row.status is not None:
             events = await tx.events.of_sends(send.workspace_id, [send.send_id])
             return row.result(events.get(send.send_id, []))
-        attempts = await tx.sends.attempts(send.workspace_id, send.send_id)
-        if any(attempt.may_have_reached for attempt in attempts):
-            raise ConnectorError(ErrorCode.OUTCOME_UNKNOWN, "An earlier run of this send was stopped in mid-flight")
         return None
 
     @activity.defn

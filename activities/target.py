@@ -10,11 +10,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.beating import to_the_end
 from activities.connectors import InForce, InstalledConnectors
-from activities.failures import failures, provider_failure
+from activities.failures import failure, provider_failure
 from activities.forgetting import forget
 from activities.targeting import TARGET, campaign_is_gone, paced, patience, target_email
 from contracts.connector import ConnectorSettings
-from contracts.errors import ErrorCode
+from contracts.errors import ConnectorError, ErrorCode
 from contracts.target import TargetEnd, TargetOutcome, TargetRequest
 from iterable.errors import NotTaken, OutcomeUnknown, RateLimited, RecipientForgotten, RecipientUnknown
 from store.members import MemberRow
@@ -44,9 +44,20 @@ class TargetActivities:
         again. Only what certainly did not reach Iterable is retried (`provider_unavailable`, `rate_limited`).
         """
         with structlog.contextvars.bound_contextvars(workspace=request.workspace_id, send=request.send_id):
-            with failures():
+            try:
                 connector = await self._connectors.get(request.workspace_id)
+            except ConnectorError as gone:
+                # What may be out is told first, whatever has become of the connector.
+                if (known := await self._known(request)) is None:
+                    raise failure(gone) from None
+                return known
             return await to_the_end(self._attempt(request, connector))
+
+    async def _known(self, request: TargetRequest) -> TargetOutcome | None:
+        async with self._store.read() as tx:
+            row = await tx.sends.get(request.workspace_id, request.send_id)
+            attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
+        return known_outcome(row, attempts, excused=request.excused)
 
     async def _attempt(self, request: TargetRequest, connector: InForce) -> TargetOutcome:
         """From the ledger to the answer and back; once begun, neither a cancellation nor a shutdown breaks it off."""

@@ -14,6 +14,11 @@ def failure(code: ErrorCode, what: str) -> ApplicationError:
     return ApplicationError(str(error), type=code, non_retryable=True)
 
 
+def gave_up() -> ApplicationError:
+    """Iterable has not taken anything for as long as the connector may wait."""
+    return failure(ErrorCode.PROVIDER_UNAVAILABLE, _GAVE_UP)
+
+
 def failure_of(error: ActivityError) -> ApplicationError:
     """The failure that an activity ended with, taken out of its wrapping. Where an activity ran out of time, its last
     attempt says why."""
@@ -22,7 +27,7 @@ def failure_of(error: ActivityError) -> ApplicationError:
         cause = cause.cause
     if isinstance(cause, ApplicationError) and cause.type in set(ErrorCode):
         return ApplicationError(cause.message, type=cause.type, non_retryable=True)
-    return failure(ErrorCode.PROVIDER_UNAVAILABLE, _GAVE_UP)
+    return gave_up()
 
 
 def ran_out_of_time(error: ActivityError) -> bool:

@@ -36,7 +36,7 @@ with workflow.unsafe.imports_passed_through():
         TargetRequest,
         TemplateBody,
     )
-    from workflows.failures import failure, failure_of, ran_out_of_time
+    from workflows.failures import failure, failure_of, gave_up, ran_out_of_time
     from workflows.send_window import show_send
     from workflows.window import failed_with, next_step
 
@@ -66,6 +66,8 @@ LONGEST_WAIT = timedelta(days=365)
 LARGEST_START = 1_900_000
 """Bytes of a run's first events. Temporal takes 2 MiB for one payload, and the first activity gets the request and a
 little more: a request that just fits the start would not fit there, and the run would be stuck."""
+SPREAD = 0.25
+"""Of a wait: up to so much is added by chance."""
 MOST_EVENTS = 200
 """Events a run keeps; the timeline in the store has them all."""
 _SETTLED = frozenset({SendStatus.SKIPPED, SendStatus.BOUNCED, SendStatus.COMPLAINED})
@@ -129,22 +131,28 @@ class SendWorkflow:
 
     async def _send(self, request: SendRequest) -> SendResult:
         try:
+            return await self._deliver_unless_cancelled(request)
+        except ActivityError as error:
+            return await self._fail(request, failure_of(error))
+        except ApplicationError as error:
+            return await self._fail(request, error)
+
+    async def _deliver_unless_cancelled(self, request: SendRequest) -> SendResult:
+        try:
             return await self._deliver(request)
         except (_Cancelled, asyncio.CancelledError):
             return await self._give_up(request)
         except ActivityError as error:
-            if is_cancelled_exception(error):
-                return await self._give_up(request)
-            return await self._fail(request, failure_of(error))
-        except ApplicationError as error:
-            return await self._fail(request, error)
+            if not is_cancelled_exception(error):
+                raise
+            return await self._give_up(request)
 
     async def _give_up(self, request: SendRequest) -> SendResult:
         """Cancelled. Whether anything went out decides how the send ends, not when it was cancelled."""
         if self._in_doubt:
             found = await self._evidence(request)
             if found.verdict == "unknown":
-                return await self._fail(request, failure(ErrorCode.OUTCOME_UNKNOWN, self._what_was_tried(1)))
+                raise failure(ErrorCode.OUTCOME_UNKNOWN, self._what_was_tried(1))
             self._in_doubt = False
             self._accepted_at = found.accepted_at
         if self._accepted_at is not None:
@@ -203,6 +211,7 @@ class SendWorkflow:
         return self._prepared
 
     async def _ensure_shadow(self, request: SendRequest, prepared: PreparedSend, gone: Shadow | None = None) -> Shadow:
+        self._unless_cancelled()
         self._show(
             request,
             None,
@@ -227,7 +236,8 @@ class SendWorkflow:
         return await self._cancellably(waiting)
 
     async def _write_profile(self, request: SendRequest, prepared: PreparedSend) -> None:
-        await workflow.execute_activity_method(
+        self._unless_cancelled()
+        writing = workflow.start_activity_method(
             SendActivities.upsert_profile,
             ProfileRequest(workspace_id=request.workspace_id, recipient=request.recipient),
             start_to_close_timeout=CALL_TIMEOUT,
@@ -235,6 +245,7 @@ class SendWorkflow:
             heartbeat_timeout=HEARTBEAT,
             retry_policy=PROVIDER,
         )
+        await self._cancellably(writing)
         wait = prepared.pace.profile_wait_seconds
         until = workflow.now() + timedelta(seconds=wait)
         self._show(request, None, "waits for Iterable to know the profile that was written", until)
@@ -243,13 +254,17 @@ class SendWorkflow:
     # ── the message goes out ──────────────────────────────────────────────────────────────────────────────────────
 
     async def _target(self, request: SendRequest, prepared: PreparedSend) -> datetime:
-        """Until Iterable has the message for certain: the moment at which it took it."""
+        """Until Iterable has the message for certain: the moment at which it took it.
+
+        It may leave attempts unanswered for as long as a send may wait, counted from the first of them."""
         may_write_profile = prepared.pace.profile_policy == "on_unknown"
         may_renew = True
         repeats = excused = 0
+        patience = timedelta(seconds=prepared.pace.give_up_after_seconds)
+        until = workflow.now() + patience
         while True:
             self._unless_cancelled()
-            outcome = await self._attempt(request, prepared, excused)
+            outcome = await self._attempt(request, until, excused)
             match outcome.end:
                 case TargetEnd.TAKEN:
                     return outcome.accepted_at or workflow.now()
@@ -259,8 +274,11 @@ class SendWorkflow:
                         return found.accepted_at or workflow.now()
                     if found.verdict == "unknown":
                         repeats, excused = repeats + 1, found.attempts
+                    elif workflow.now() >= until:
+                        raise gave_up()
                     if repeats > prepared.pace.may_repeat:
                         raise failure(ErrorCode.OUTCOME_UNKNOWN, self._what_was_tried(repeats))
+                    continue
                 case TargetEnd.RECIPIENT_UNKNOWN:
                     if not may_write_profile:
                         raise failure(ErrorCode.RECIPIENT_UNKNOWN, "Iterable does not know this recipient")
@@ -271,8 +289,9 @@ class SendWorkflow:
                         raise failure(ErrorCode.PROVIDER_REJECTED, "Iterable takes no sends for this campaign")
                     may_renew = False
                     self._shadow = await self._ensure_shadow(request, prepared, gone=self._shadow)
+            until = workflow.now() + patience  # it did answer
 
-    async def _attempt(self, request: SendRequest, prepared: PreparedSend, excused: int) -> TargetOutcome:
+    async def _attempt(self, request: SendRequest, until: datetime, excused: int) -> TargetOutcome:
         """One activity, which repeats by itself only what certainly did not reach Iterable. A cancellation waits for an
         attempt that is under way, so that its answer is known."""
         if self._shadow is None:
@@ -293,7 +312,8 @@ class SendWorkflow:
             ),
             summary=f"campaign {self._shadow.campaign_id}",
             start_to_close_timeout=CALL_TIMEOUT,
-            schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
+            # Past its time goes only what the stream's policy sends again: one call.
+            schedule_to_close_timeout=until - workflow.now() if until > workflow.now() else CALL_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=PROVIDER,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -302,16 +322,15 @@ class SendWorkflow:
         try:
             outcome = await self._cancellably(targeting)
         except ActivityError as error:
-            cancelled = self._cancel_asked or is_cancelled_exception(error)
-            if cancelled or ran_out_of_time(error):
-                outcome = await self._after_all(request, error, cancelled=cancelled)
+            if self._is_cancelled or ran_out_of_time(error):
+                outcome = await self._after_all(request, error)
             else:
-                self._in_doubt = False  # it failed for certain
+                self._in_doubt = excused > 0  # this attempt failed for certain
                 raise
-        self._in_doubt = outcome.end is TargetEnd.UNKNOWN
+        self._in_doubt = outcome.end is TargetEnd.UNKNOWN or (outcome.end is not TargetEnd.TAKEN and excused > 0)
         return outcome
 
-    async def _after_all(self, request: SendRequest, error: ActivityError, *, cancelled: bool) -> TargetOutcome:
+    async def _after_all(self, request: SendRequest, error: ActivityError) -> TargetOutcome:
         """The activity was given up or cancelled while an attempt may have been under way: what does the ledger say?"""
         found = await self._evidence(request)
         if found.verdict == "taken":
@@ -319,7 +338,7 @@ class SendWorkflow:
         if found.verdict == "unknown":
             return TargetOutcome(end=TargetEnd.UNKNOWN)
         self._in_doubt = False
-        raise (_Cancelled() if cancelled else failure_of(error)) from None
+        raise (_Cancelled() if self._is_cancelled else failure_of(error)) from None
 
     async def _find_out(self, request: SendRequest, prepared: PreparedSend) -> FoundOutcome:
         """An attempt's answer was lost: look for evidence until there is some, or the window ends. The window does not
@@ -337,7 +356,7 @@ class SendWorkflow:
             left = began + timedelta(seconds=window) - workflow.now()
             if left <= timedelta(0):
                 return found
-            every = timedelta(seconds=pace.evidence_every_seconds)
+            every = self._spread(timedelta(seconds=pace.evidence_every_seconds))
             await self._until(lambda: bool(self._events), min(left, every), "next look for evidence")
 
     async def _evidence(self, request: SendRequest) -> FoundOutcome:
@@ -366,7 +385,9 @@ class SendWorkflow:
         self._show(
             request, self._status(), "Iterable has it; waits for the first event", workflow.now() + confirm_within
         )
-        with contextlib.suppress(asyncio.CancelledError):  # Iterable has it; a cancelled run only stops following
+        with contextlib.suppress(_Cancelled, asyncio.CancelledError):  # Iterable has it; who cancels stops following
+            if workflow.cancellation_reason() is not None:  # it came while the message went out
+                raise _Cancelled
             await self._until(lambda: self._status() is not SendStatus.ACCEPTED, confirm_within, "first event")
             if self._status() is SendStatus.ACCEPTED and await self._look_for_events(request):
                 await self._until(lambda: self._status() is not SendStatus.ACCEPTED, INBOX_PATIENCE, "events to arrive")
@@ -406,15 +427,24 @@ class SendWorkflow:
     async def _end(self, request: SendRequest, status: SendStatus, reason: str | None) -> SendResult:
         """Ends in a way that no other activity has recorded."""
         self._show(request, status, "nothing, this send is over")
+        ending = SendEnding(workspace_id=request.workspace_id, send_id=request.send_id, status=status, reason=reason)
+        try:
+            await self._close(ending)
+        except ActivityError as error:
+            if not is_cancelled_exception(error):
+                raise
+            await self._close(ending)  # a cancellation comes too late for an end
+        return self._snapshot(status, reason)
+
+    async def _close(self, ending: SendEnding) -> None:
         await workflow.execute_activity_method(
             SendActivities.close_send,
-            SendEnding(workspace_id=request.workspace_id, send_id=request.send_id, status=status, reason=reason),
-            summary=f"{status} {reason or ''}".strip(),
+            ending,
+            summary=f"{ending.status} {ending.reason or ''}".strip(),
             start_to_close_timeout=OWN_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
-        return self._snapshot(status, reason)
 
     async def _fail(self, request: SendRequest, error: ApplicationError) -> SendResult:
         if self._in_doubt and error.type != ErrorCode.OUTCOME_UNKNOWN:  # whatever else failed, that matters most
@@ -479,9 +509,18 @@ class SendWorkflow:
     def _standing(self) -> tuple[SendStatus, str | None]:
         return standing(list(self._events.values()))
 
+    @property
+    def _is_cancelled(self) -> bool:
+        """By the update, or by Temporal. What waited for an attempt that was under way has swallowed the latter."""
+        return self._cancel_asked or workflow.cancellation_reason() is not None
+
     def _unless_cancelled(self) -> None:
-        if self._cancel_asked:
+        if self._is_cancelled:
             raise _Cancelled
+
+    def _spread(self, wait: timedelta) -> timedelta:
+        """Answers are lost by the hundred when Iterable stumbles: those who ask come back at different moments."""
+        return wait * (1 + SPREAD * workflow.random().random())
 
     async def _cancellably(self, activity: asyncio.Task[T]) -> T:
         """Awaits an activity that the update `cancel` may cancel."""

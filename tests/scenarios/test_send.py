@@ -376,6 +376,30 @@ async def test_sends_to_a_campaign_that_is_gone_go_to_a_new_one(the_stage: Stage
     assert result.campaign_id == first.campaign_id
 
 
+async def test_a_send_whose_run_was_terminated_in_mid_flight_is_looked_into_when_it_is_started_again(
+    project: Project,
+) -> None:
+    stage = project.stage
+    await outcome(project, project.request("first@example.com"))
+    await project.deliver(drop=1.0)
+    await project.fault("/api/events/{email}", "error_before")
+    await project.fault("/api/email/target", "reset_after", count=1)
+    request = project.request()
+    handle = await start(project, request)
+    while "find_outcome" not in await activities_of(stage.client, handle.id):  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    await handle.terminate()
+    (await stage.sandbox_http.delete("/_sandbox/faults")).raise_for_status()
+    await project.deliver(drop=0.0)
+    again = await stage.client.start_workflow(
+        "SendWorkflow", request, id=f"again-{request.send_id}", task_queue=stage.settings.task_queue
+    )
+    accepted = await again.execute_update("accepted", result_type=SendResult)
+    await again.terminate()
+    assert accepted.accepted_at is not None
+    assert (await project.counts())["messages"] == 2
+
+
 # ── failures an admin reads ───────────────────────────────────────────────────────────────────────────────────────────
 
 
