@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import structlog
@@ -56,8 +56,9 @@ from workflows.suppression import SuppressionSyncWorkflow
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-SHUTDOWN_GRACE = timedelta(seconds=45)
-"""Longer than one call to Iterable may take, so that targets under way get their answer and write it down."""
+SHUTDOWN_GRACE = timedelta(seconds=55)
+"""Longer than one call to Iterable may take (50 s, `iterable/timeouts.py`), so that targets under way get their answer
+and write it down. Whoever runs this process must give it more before the kill."""
 CONNECT_EVERY = timedelta(seconds=2)
 MOST_ACTIVITIES = 100
 MOST_WAITING = 1000
@@ -184,6 +185,18 @@ def make_workers(
     ]
 
 
+@asynccontextmanager
+async def at_work(workers: Sequence[Worker]) -> AsyncGenerator[None]:
+    """Has workers serve, and in the end shuts all of them down at once: one after another their graces would add up."""
+    async with AsyncExitStack() as stack:
+        for worker in workers:
+            await stack.enter_async_context(worker)
+        try:
+            yield
+        finally:
+            await asyncio.gather(*(worker.shutdown() for worker in workers))
+
+
 def make_interceptors(metrics: WorkerMetrics) -> list[Interceptor]:
     """What stands around every activity and run, outermost first."""
     return [FittingArguments(), Observing(metrics), HeartbeatInterceptor()]
@@ -248,9 +261,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await add_search_attributes(client, missing)
         connectors = InstalledConnectors(store, client_factory(settings, *listeners))
         stack.push_async_callback(connectors.close)
-        for worker in make_workers(client, store, connectors, settings, metrics):
-            await stack.enter_async_context(worker)
-            workers.append(worker)
+        workers.extend(make_workers(client, store, connectors, settings, metrics))
+        await stack.enter_async_context(at_work(workers))
         health.needs(database=database(store), temporal=temporal(client))
         log.info("worker.ready", task_queue=settings.task_queue)
         await stop.wait()

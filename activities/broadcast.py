@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from activities.audience import Position, inline
 from activities.audience_lane import AudienceLane
 from activities.connectors import InstalledConnectors
-from activities.failures import failures
+from activities.failures import failures, spread
 from activities.fingerprints import template_ref
 from activities.held_lane import HeldLane
 from activities.lane import Lane, Superseded, Work
@@ -35,13 +35,14 @@ from contracts.broadcasting import (
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.send import SendStatus
 from store.broadcasts import ENDS, BroadcastRow, LaneName, total
-from store.held import Held, State
+from store.held import OPEN, Held, State
 from store.store import Store, Transaction
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-_AGAIN_AFTER = timedelta(seconds=30)
+_AGAIN_AFTER_SECONDS = 30.0
 _BATCH = 500
+_LOST = f"failed:{ErrorCode.OUTCOME_UNKNOWN}"
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ class BroadcastActivities:
             return report.model_copy(update={"stop": "stuck"})
         code = ErrorCode(report.reason or ErrorCode.PROVIDER_UNAVAILABLE)
         error = ConnectorError(code, "Iterable takes nothing at the moment", "The broadcast goes on by itself.")
-        raise ApplicationError(str(error), type=code, next_retry_delay=_AGAIN_AFTER)
+        raise ApplicationError(str(error), type=code, next_retry_delay=spread(_AGAIN_AFTER_SECONDS))
 
     # ── steering and ends ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -256,9 +257,9 @@ class BroadcastActivities:
 
     @activity.defn
     async def retry_failed(self, name: BroadcastName) -> int:
-        """Recipients that failed wait for another try; how many. One whose outcome stayed unknown is looked into once
-        more instead, for a try could reach them twice. Safe to repeat. Runs while nobody works on the held lane."""
-        reopened = 0
+        """Recipients that failed wait for another try; how many rows are open then. One whose outcome stayed unknown is
+        looked into once more instead, for a try could reach them twice. Safe to repeat: the answer is how it stands,
+        not what this attempt did. Runs while nobody works on the held lane."""
         after = 0
         while True:
             async with self._store.begin() as tx:
@@ -266,9 +267,11 @@ class BroadcastActivities:
                 rows = [row for row in rows if row.row is not None]
                 await self._reopen(tx, name, rows)
             if not rows:
-                return reopened
-            reopened += len(rows)
+                break
             after = rows[-1].audience_row
+        async with self._store.read() as tx:
+            held = await tx.held.counts(name.workspace_id, name.broadcast_id)
+        return sum(count for count, _ in held.values())
 
     async def _reopen(self, tx: Transaction, name: BroadcastName, rows: list[Held]) -> None:
         now = datetime.now(UTC)
@@ -283,27 +286,46 @@ class BroadcastActivities:
 
     @activity.defn
     async def close_broadcast(self, standing: Standing) -> Tally:
-        """Ends a broadcast: who waits is not targeted any more. The final tally. Safe to repeat."""
+        """Ends a broadcast: who waits is not targeted any more, and who may have been reached failed with
+        `outcome_unknown`: a broadcast that failed as a whole leaves such rows, and going over it again looks into them.
+        The final tally. Safe to repeat."""
         name = BroadcastName(workspace_id=standing.workspace_id, broadcast_id=standing.broadcast_id)
         reason = f"broadcast_{standing.status}"
         while True:
             async with self._store.begin() as tx:
-                rows = await tx.held.in_state(name.workspace_id, name.broadcast_id, ("waiting",), 0, _BATCH)
-                settled = [_moved(row, "settled", datetime.now(UTC)) for row in rows]
-                await tx.held.change(name.workspace_id, name.broadcast_id, settled)
-                ends = [(row.send_id, SendStatus.CANCELLED, reason) for row in rows if row.send_id]
-                await tx.members.close(name.workspace_id, ends)
-                await self._count(tx, name, Counter(waiting=-len(rows), cancelled=len(rows)))
+                rows = await tx.held.in_state(name.workspace_id, name.broadcast_id, OPEN, 0, _BATCH)
+                await self._close_held(tx, name, rows, reason)
             if not rows:
                 break
         async with self._store.begin() as tx:
+            lost = await tx.members.close_lost(name.workspace_id, name.broadcast_id)
             closed = await tx.members.close_open(name.workspace_id, name.broadcast_id, reason)
-            await self._count(tx, name, Counter(cancelled=closed))
+            await self._count(tx, name, Counter({"cancelled": closed, _LOST: lost}))
             await tx.broadcasts.show(
                 name.workspace_id, name.broadcast_id, standing.status, standing.reason, campaign_id=standing.campaign_id
             )
             lanes = await tx.broadcasts.lanes(name.workspace_id, name.broadcast_id)
         return total(lanes.values())
+
+    async def _close_held(self, tx: Transaction, name: BroadcastName, rows: list[Held], reason: str) -> None:
+        attempts = await tx.members.attempts(name.workspace_id, [row.send_id for row in rows if row.send_id])
+        now = datetime.now(UTC)
+        changed: list[Held] = []
+        ends: list[tuple[str, SendStatus, str]] = []
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts[row.state] -= 1
+            if any(attempt.may_have_reached for attempt in attempts.get(row.send_id or "", [])):
+                counts[_LOST] += 1
+                changed.append(replace(row, state="failed", reason=ErrorCode.OUTCOME_UNKNOWN, due_at=now, held_at=now))
+                ends.append((row.send_id or "", SendStatus.FAILED, ErrorCode.OUTCOME_UNKNOWN))
+            else:
+                counts["cancelled"] += 1
+                changed.append(_moved(row, "settled", now))
+                ends.append((row.send_id or "", SendStatus.CANCELLED, reason))
+        await tx.held.change(name.workspace_id, name.broadcast_id, changed)
+        await tx.members.close(name.workspace_id, ends)
+        await self._count(tx, name, counts)
 
     async def _count(self, tx: Transaction, name: BroadcastName, changes: Counter[str]) -> None:
         if not any(changes.values()):

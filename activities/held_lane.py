@@ -3,14 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from temporalio.exceptions import ApplicationError
 
 from activities.departures import Row
-from activities.failures import provider_failure
 from activities.forgetting import forget
 from activities.inquiry import Case, Finding, Inquiry
 from activities.lane import Lane, Superseded, Work
@@ -21,9 +19,10 @@ from contracts.broadcast import AudienceRow, Tally
 from contracts.errors import ErrorCode
 from contracts.send import Recipient
 from contracts.target import TargetEnd
-from iterable.errors import IterableError, RecipientForgotten
+from iterable.errors import IterableError, KeyRefused, NotConnected, OutcomeUnknown, RecipientForgotten
 from store.held import Held
 from store.person import Person
+from store.sends import Attempt
 from store.store import Transaction
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -32,6 +31,8 @@ _LOOKS = 50
 """Lost outcomes that are looked into at once; most are settled by our own events without asking Iterable."""
 _ASKED_AT_ONCE = 5
 _PROFILES_AT_ONCE = 10
+_NEED_PROFILE = {ErrorCode.RECIPIENT_UNKNOWN, ErrorCode.PROVIDER_UNAVAILABLE}
+"""Why a row waits for its profile: it was found to need one, or Iterable did not answer when it was written."""
 _ERASED = AudienceRow(recipient=Recipient(user_id="forgotten"))
 
 
@@ -99,39 +100,43 @@ class HeldLane(Lane):
     def _needs_profile(self, held: Held) -> bool:
         if held.has_profile:
             return False
-        return self.work.request.pace.profile_policy == "always" or held.reason == ErrorCode.RECIPIENT_UNKNOWN
+        return self.work.request.pace.profile_policy == "always" or held.reason in _NEED_PROFILE
 
     async def _write_profiles(self, wanted: list[Held]) -> None:
-        """Thin profiles; their rows are due once Iterable knows them."""
-        if not wanted:
-            return
-        settings = self.work.connector.settings
+        """Thin profiles; their rows are due once Iterable knows them. Once it has left one unanswered, no more are
+        begun: the others are due all the same."""
+        verdicts = Verdicts(self.work.request.pace)
         calls = asyncio.Semaphore(_PROFILES_AT_ONCE)
+        answers = True
 
-        async def write(held: Held) -> Held | None:
-            if held.row is None:
-                return None
-            recipient = held.row.recipient
-            fields = {name: value for name, value in recipient.profile.items() if name in settings.profile_fields}
+        async def write(held: Held) -> None:
+            nonlocal answers
+            row = _row(held)
             async with calls:
-                try:
-                    await self.work.connector.iterable.users.update(
-                        email=recipient.email, user_id=recipient.user_id, data_fields=fields
-                    )
-                except RecipientForgotten:
-                    people = Person.all_of(self.work.store.hasher, recipient.email, recipient.user_id)
-                    await forget(self.work.store, self.batch.workspace_id, people, source="iterable")
-                    return replace(held, has_profile=True, due_at=datetime.now(UTC))
-            due = datetime.now(UTC) + timedelta(seconds=self.work.request.pace.profile_wait_seconds)
-            return replace(held, has_profile=True, reason=None, due_at=due)
+                if not answers:
+                    return
+                error = await self._write_profile(row.row.recipient)
+            answers = answers and not isinstance(error, KeyRefused | NotConnected | OutcomeUnknown)
+            verdicts.profile(row, held, error)
 
+        await asyncio.gather(*(write(held) for held in wanted))
+        await self._commit(verdicts)
+        self.heed_key(verdicts)
+
+    async def _write_profile(self, recipient: Recipient) -> IterableError | None:
+        allowed = self.work.connector.settings.profile_fields
+        fields = {name: value for name, value in recipient.profile.items() if name in allowed}
         try:
-            written = await asyncio.gather(*(write(held) for held in wanted))
+            await self.work.connector.iterable.users.update(
+                email=recipient.email, user_id=recipient.user_id, data_fields=fields
+            )
+        except RecipientForgotten as error:
+            people = Person.all_of(self.work.store.hasher, recipient.email, recipient.user_id)
+            await forget(self.work.store, self.batch.workspace_id, people, source="iterable")
+            return error
         except IterableError as error:
-            raise provider_failure(error, settings) from None
-        async with self.work.store.begin() as tx:
-            changed = [held for held in written if held is not None]
-            await tx.held.change(self.batch.workspace_id, self.batch.broadcast_id, changed)
+            return error
+        return None
 
     # ── how a lane keeps and counts ───────────────────────────────────────────────────────────────────────────────
 
@@ -183,7 +188,7 @@ class HeldLane(Lane):
             )
             async with calls:
                 found = await self._settle(case)
-            if found.verdict == "unknown" and self._is_late(row, asked=found.asked):
+            if found.verdict == "unknown" and self._is_late(row, tried, asked=found.asked):
                 verdicts.give_up(row)
             else:
                 verdicts.found(row, found)
@@ -200,12 +205,14 @@ class HeldLane(Lane):
                 raise
         return Finding("unknown", asked=False)
 
-    def _is_late(self, row: Row, *, asked: bool) -> bool:
+    def _is_late(self, row: Row, tried: Sequence[Attempt], *, asked: bool) -> bool:
         """Whether the window is over. It does not end while Iterable cannot be asked, unless the send has waited for as
         long as it may."""
         pace = self.work.request.pace
         window = pace.reconcile_within_seconds if asked else pace.give_up_after_seconds
         began = row.held.held_at if row.held else datetime.now(UTC)
+        if tried:  # the row may be open since an earlier attempt
+            began = max(began, tried[-1].ended_at or tried[-1].started_at)
         return datetime.now(UTC) >= began + timedelta(seconds=window)
 
     async def _commit(self, verdicts: Verdicts) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from activities.connectors import InForce
 from activities.departures import Departures, Row
+from activities.failures import spread
 from activities.forgetting import forget
 from activities.targeting import BROADCAST_PATIENCE, TARGET, paced
 from activities.verdicts import Verdicts
@@ -305,9 +306,7 @@ class Lane(ABC):
             self._ready.appendleft(row)
         if verdicts.campaign_gone:
             self.halt("campaign_gone")
-        if verdicts.key_refused is not None:
-            waits = self.work.connector.settings.on_key_refused == "wait"
-            self.halt("trouble" if waits else "stuck", verdicts.key_refused)
+        self.heed_key(verdicts)
         self._note_silence(verdicts)
         people = [
             person
@@ -316,6 +315,12 @@ class Lane(ABC):
         ]
         if people:
             await forget(self.work.store, self.batch.workspace_id, people, source="iterable")
+
+    def heed_key(self, verdicts: Verdicts) -> None:
+        """Stops where the key was refused; whether for good is a setting."""
+        if verdicts.key_refused is not None:
+            waits = self.work.connector.settings.on_key_refused == "wait"
+            self.halt("trouble" if waits else "stuck", verdicts.key_refused)
 
     def _note_silence(self, verdicts: Verdicts) -> None:
         now = asyncio.get_running_loop().time()
@@ -328,7 +333,8 @@ class Lane(ABC):
         self._unanswered += verdicts.unanswered
         if self._unanswered >= _UNANSWERED:
             doublings = min(self._unanswered - _UNANSWERED, 8)
-            self._not_before = now + min(_LONGEST_CALM_SECONDS, 0.5 * 2.0**doublings)
+            calm = spread(min(_LONGEST_CALM_SECONDS, 0.5 * 2.0**doublings))
+            self._not_before = now + calm.total_seconds()
             if now - self._unanswered_since > _TROUBLE_SECONDS:
                 self.halt("trouble", "provider_unavailable")
 

@@ -30,6 +30,8 @@ _LONGEST_ACTIVATION_PAUSE_SECONDS = 15
 _LISTING_LAG = timedelta(seconds=30)
 """How long a campaign may exist before Iterable's lists show it. Unknown for lists; 30 s is what Iterable's own client
 allows for a campaign to become usable after its creation."""
+_LONGEST_CALL = timedelta(seconds=50)
+"""How long a request may be under way: all timeouts of the client together."""
 _STARTABLE = frozenset({"Ready", "Draft", "Scheduled"})
 
 
@@ -112,31 +114,43 @@ class ShadowActivities:
         After a request whose answer was lost, no second one leaves until the lists would show the campaign.
         """
         connector = await self._connector(request.workspace_id)
+        async with self._store.read() as tx:
+            retired = await tx.shadows.retired_of(request.fingerprint)
         try:
-            async with self._store.read() as tx:
-                retired = await tx.shadows.retired_of(request.fingerprint)
             found = await _find_campaign(connector, request.fingerprint, retired)
-            if found is not None:
-                async with self._store.begin() as tx:
-                    await tx.shadows.clear_create(request.workspace_id, request.fingerprint)
-                return found
-            async with self._store.begin() as tx:
-                tried_at = await tx.shadows.create_tried_at(request.workspace_id, request.fingerprint)
-                if tried_at is not None and (wait := tried_at + _LISTING_LAG - datetime.now(UTC)) > timedelta(0):
-                    raise ApplicationError(
-                        "The answer to a campaign's creation was lost; looking for the campaign again shortly",
-                        type=ErrorCode.PROVIDER_UNAVAILABLE,
-                        next_retry_delay=min(wait, timedelta(seconds=5)),
-                    )
-                await tx.shadows.note_create(request.workspace_id, request.fingerprint, request.template_id)
-            campaign_id = await connector.iterable.campaigns.create_triggered(
-                name=await self._campaign_name(request), template_id=request.template_id
-            )
-        except NotTaken as error:
-            async with self._store.begin() as tx:
-                await tx.shadows.clear_create(request.workspace_id, request.fingerprint)
+        except IterableError as error:  # says nothing of a creation, whatever it is
             raise provider_failure(error, connector.settings) from None
+        if found is None:
+            return await self._create(request, connector)
+        async with self._store.begin() as tx:
+            await tx.shadows.clear_create(request.workspace_id, request.fingerprint)
+        return found
+
+    async def _create(self, request: CampaignRequest, connector: InForce) -> int:
+        name = await self._campaign_name(request)
+        async with self._store.begin() as tx:
+            over = await tx.shadows.create_over_by(request.workspace_id, request.fingerprint)
+            if over is not None and (wait := over + _LISTING_LAG - self._store.now()) > timedelta(0):
+                raise ApplicationError(
+                    "The answer to a campaign's creation was lost; looking for the campaign again shortly",
+                    type=ErrorCode.PROVIDER_UNAVAILABLE,
+                    next_retry_delay=min(wait, timedelta(seconds=5)),
+                )
+            await tx.shadows.note_create(
+                request.workspace_id, request.fingerprint, request.template_id, self._store.now() + _LONGEST_CALL
+            )
+        try:
+            campaign_id = await connector.iterable.campaigns.create_triggered(
+                name=name, template_id=request.template_id
+            )
         except IterableError as error:
+            async with self._store.begin() as tx:
+                if isinstance(error, NotTaken):
+                    await tx.shadows.clear_create(request.workspace_id, request.fingerprint)
+                else:
+                    await tx.shadows.note_create(
+                        request.workspace_id, request.fingerprint, request.template_id, self._store.now()
+                    )
             raise provider_failure(error, connector.settings) from None
         log.info("shadow.campaign_created", workspace=request.workspace_id, campaign_id=campaign_id)
         return campaign_id

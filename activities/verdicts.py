@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from activities.departures import Ended, Row
-from activities.failures import code_of
+from activities.failures import code_of, spread
 from activities.inquiry import Finding
 from activities.targeting import campaign_is_gone
 from contracts.errors import ErrorCode
@@ -22,6 +22,8 @@ from iterable.errors import (
 from store.held import Held, State
 from store.sends import NOT_TAKEN, TAKEN, UNKNOWN
 
+_LONGEST_PAUSE = 60.0
+"""Seconds between tries to write a profile that Iterable does not answer to."""
 _RETRY_AFTER = 1.0
 """Seconds, where a 429 does not say."""
 
@@ -62,7 +64,8 @@ class Verdicts:
         elif isinstance(error, OutcomeUnknown):
             self.ends.append((row.send_id, number, UNKNOWN))
             due = one.at + timedelta(seconds=self.pace.evidence_every_seconds)
-            self._hold(row, "unknown", "unknown", None, one.at, due)
+            since = row.held.held_at if row.held is not None and row.attempts else one.at  # the first of several
+            self._hold(row, "unknown", "unknown", None, since, due)
         else:
             self.ends.append((row.send_id, number, NOT_TAKEN))
             self._not_taken(row, error, one.at)
@@ -70,7 +73,8 @@ class Verdicts:
     # ── rows that were held ───────────────────────────────────────────────────────────────────────────────────────
 
     def found(self, row: Row, found: Finding) -> None:
-        """What evidence says of lost attempts. Unknown is looked into again."""
+        """What evidence says of lost attempts. Unknown is looked into again. Attempts that stay unanswered have an end
+        once the row has been open for as long as a send may wait."""
         now = datetime.now(UTC)
         match found.verdict:
             case "taken":
@@ -79,7 +83,11 @@ class Verdicts:
                 self._settle(row, now, "taken")
             case "not_taken":
                 self.proven.append((row.send_id, NOT_TAKEN))
-                self._hold(row, "waiting", "waiting", None, now, now)
+                since = row.held.held_at if row.held is not None else now
+                if self._has_waited(since, now):
+                    self._fail(row, ErrorCode.PROVIDER_UNAVAILABLE, now)
+                else:
+                    self._hold(row, "waiting", "waiting", None, since, now)
             case "unknown":
                 since = row.held.held_at if row.held is not None and row.held.state == "unknown" else now
                 due = now + timedelta(seconds=self.pace.evidence_every_seconds)
@@ -109,7 +117,38 @@ class Verdicts:
         self.closed.append((row.send_id, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED))
         self._settle(row, datetime.now(UTC), "suppressed")
 
+    def profile(self, row: Row, held: Held, error: IterableError | None) -> None:
+        """A held row's thin profile was written, or why not. What Iterable refuses fails its own row and no other; what
+        it does not answer is tried again, ever less often, for as long as a send may wait."""
+        now = datetime.now(UTC)
+        match error:
+            case None:
+                due = now + timedelta(seconds=self.pace.profile_wait_seconds)
+                self._keep_waiting(row, replace(held, has_profile=True, reason=None, held_at=now, due_at=due))
+            case RecipientForgotten():  # erased by now, and found so when it is due
+                self._keep_waiting(row, replace(held, has_profile=True, due_at=now))
+            case KeyRefused():
+                self.key_refused = code_of(error)
+            case RateLimited() | NotConnected() | OutcomeUnknown():
+                since = held.held_at if held.reason == ErrorCode.PROVIDER_UNAVAILABLE else now
+                if self._has_waited(since, now):
+                    self._fail(row, code_of(error), now)
+                    return
+                asked = error.retry_after if isinstance(error, RateLimited) else None
+                pause = asked or min(max(_RETRY_AFTER, (now - since).total_seconds()), _LONGEST_PAUSE)
+                away = replace(held, reason=ErrorCode.PROVIDER_UNAVAILABLE, held_at=since, due_at=now + spread(pause))
+                self._keep_waiting(row, away)
+            case _:
+                self._fail(row, code_of(error), now)
+
     # ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _has_waited(self, since: datetime, now: datetime) -> bool:
+        return now >= since + timedelta(seconds=self.pace.give_up_after_seconds)
+
+    def _keep_waiting(self, row: Row, held: Held) -> None:
+        self.counted[row] = "waiting"
+        self.held.append(held)
 
     def _not_taken(self, row: Row, error: IterableError, at: datetime) -> None:
         match error:

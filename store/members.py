@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, bindparam, func, insert, literal_column, select, update
 
+from contracts.errors import ErrorCode
 from contracts.send import SendStatus
 from contracts.shadow import Shadow
 from store.repository import IN_BATCH, Repository
@@ -240,9 +241,21 @@ class Members(Repository):
                 .values(status=None, reason=None, changed_at=self._clock())
             )
 
+    async def close_lost(self, workspace_id: str, broadcast_id: str) -> int:
+        """Ends, as `outcome_unknown`, what may have reached Iterable and nobody has accounted for; how many. Call once
+        nothing of the broadcast is under way."""
+        return await self._close_claimed(
+            workspace_id, broadcast_id, SendStatus.FAILED, ErrorCode.OUTCOME_UNKNOWN, tried=True
+        )
+
     async def close_open(self, workspace_id: str, broadcast_id: str, reason: str) -> int:
         """Ends what was claimed and never targeted; how many. Call once nothing of the broadcast is under way."""
-        tried = (
+        return await self._close_claimed(workspace_id, broadcast_id, SendStatus.CANCELLED, reason, tried=False)
+
+    async def _close_claimed(
+        self, workspace_id: str, broadcast_id: str, status: SendStatus, reason: str, *, tried: bool
+    ) -> int:
+        was_tried = (
             select(attempt.c.send_id)
             .where(
                 attempt.c.workspace_id == workspace_id,
@@ -257,8 +270,8 @@ class Members(Repository):
                 send.c.workspace_id == workspace_id,
                 send.c.broadcast_id == broadcast_id,
                 send.c.status.is_(None),
-                ~tried,
+                was_tried if tried else ~was_tried,
             )
-            .values(status=SendStatus.CANCELLED.value, reason=reason, changed_at=self._clock())
+            .values(status=status.value, reason=reason, changed_at=self._clock())
         )
         return done.rowcount

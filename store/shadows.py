@@ -57,12 +57,13 @@ class Shadows(Repository):
         row = (await self._connection.execute(_ready(workspace_id, fingerprint))).one_or_none()
         return None if row is None else Shadow(template_id=row.template_id, campaign_id=row.campaign_id)
 
-    async def create_tried_at(self, workspace_id: str, fingerprint: str) -> datetime | None:
-        """When a campaign was asked for whose id is not known."""
+    async def create_over_by(self, workspace_id: str, fingerprint: str) -> datetime | None:
+        """When the request for a campaign whose id is not known was over at the latest."""
         return await self._connection.scalar(select(shadow.c.create_tried_at).where(_is(workspace_id, fingerprint)))
 
-    async def note_create(self, workspace_id: str, fingerprint: str, template_id: int) -> None:
-        """Before a campaign is asked for: from here on one may exist."""
+    async def note_create(self, workspace_id: str, fingerprint: str, template_id: int, over_by: datetime) -> None:
+        """Before a campaign is asked for, by a request that is over by then: from here on one may exist. And again once
+        its answer is lost, when it is over for certain."""
         now = self._clock()
         await self._connection.execute(
             self._upsert(shadow)
@@ -70,12 +71,12 @@ class Shadows(Repository):
                 workspace_id=workspace_id,
                 fingerprint=fingerprint,
                 template_id=template_id,
-                create_tried_at=now,
+                create_tried_at=over_by,
                 created_at=now,
             )
             .on_conflict_do_update(
                 index_elements=[shadow.c.workspace_id, shadow.c.fingerprint],
-                set_={"template_id": template_id, "create_tried_at": now, "ready_at": None},
+                set_={"template_id": template_id, "create_tried_at": over_by, "ready_at": None},
             )
         )
 

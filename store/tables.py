@@ -113,8 +113,8 @@ template = Table(
     Column("created_at", Moment, nullable=False),
 )
 
-# One row a content. `create_tried_at` is set before a campaign is asked for and cleared once the answer is known: a set
-# one tells the next attempt that a campaign may exist whose id was lost.
+# One row a content. `create_tried_at` is when the request for a campaign is over at the latest; it is set before that
+# leaves and cleared once the answer is known: a set one tells the next attempt that a campaign may exist.
 shadow = Table(
     "shadow",
     metadata,

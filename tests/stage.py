@@ -43,7 +43,7 @@ from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
 from store.store import Store
 from tests.histories import recording
-from worker import make_workers
+from worker import at_work, make_workers
 
 TEMPLATE = Template(
     template_id="tpl_welcome",
@@ -254,8 +254,7 @@ async def stage(
         metrics = WorkerMetrics(make_runtime(metrics_address).metric_meter)
         connectors = InstalledConnectors(store, client_factory(settings, metrics.call))
         stack.push_async_callback(connectors.close)
-        for worker in make_workers(client, store, connectors, settings, metrics):
-            await stack.enter_async_context(worker)
+        await stack.enter_async_context(at_work(make_workers(client, store, connectors, settings, metrics)))
         sandbox_http = await stack.enter_async_context(httpx.AsyncClient(base_url=sandbox_url, timeout=30))
         endpoint_http = await stack.enter_async_context(httpx.AsyncClient(base_url=endpoint_url, timeout=30))
         metrics_url = f"http://{metrics_address}/metrics"

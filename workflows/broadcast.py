@@ -293,13 +293,12 @@ class BroadcastWorkflow:
                 retry_policy=PROVIDER,
                 priority=Priority(priority_key=2 if is_transactional else 4, fairness_key=self._lane.workspace_id),
             )
+            self._pages.discard(page)
+            await self._take_in(report)
         except ActivityError as error:
             self._pages.discard(page)
-            problem = failure_of(error)
-            await self._stop(BroadcastStatus.FAILED, problem)
+            await self._stop(BroadcastStatus.FAILED, failure_of(error))
             return None
-        self._pages.discard(page)
-        await self._take_in(report)
         return report
 
     async def _take_in(self, report: LaneReport) -> None:
@@ -318,14 +317,14 @@ class BroadcastWorkflow:
 
     async def _reopen_failed(self) -> None:
         self._retries = False
-        reopened = await workflow.execute_activity_method(
+        held = await workflow.execute_activity_method(
             BroadcastActivities.retry_failed,
             self._name(),
             start_to_close_timeout=PAGE_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
-        self._report = self._report.model_copy(update={"held": self._report.held + reopened})
+        self._report = self._report.model_copy(update={"held": held})
 
     # ── what others ask of a run ──────────────────────────────────────────────────────────────────────────────────
 

@@ -15,13 +15,15 @@ from pydantic import SecretStr
 
 from activities.audience import LineAudience, Position, inline
 from activities.audience_lane import AudienceLane
+from activities.broadcast import BroadcastActivities, BroadcastLimits
 from activities.connectors import InForce
 from activities.forgetting import forget
 from activities.held_lane import HeldLane
 from activities.lane import Lane, Superseded, Work
+from activities.opening import Reading
 from activities.sources import Inline, StorageAway
-from contracts.broadcast import Audience, BroadcastRequest, Tally
-from contracts.broadcasting import LaneRequest
+from contracts.broadcast import Audience, BroadcastRequest, BroadcastStatus, Tally
+from contracts.broadcasting import BroadcastName, LaneRequest, Standing
 from contracts.connector import ConnectorSettings
 from contracts.shadow import Shadow
 from contracts.suppression import WORKSPACE, Cause
@@ -44,6 +46,9 @@ class Iterable:
     asked: Counter[str] = field(default_factory=Counter[str])
     records: Counter[str] = field(default_factory=Counter[str])
     paths: Counter[str] = field(default_factory=Counter[str])
+    profile: Callable[[str, int], httpx.Response | Exception | None] = lambda address, times: None
+    """As `answer`, for a profile that is written."""
+    written: Counter[str] = field(default_factory=Counter[str])
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared, it keeps those who target waiting."""
 
@@ -59,6 +64,13 @@ class Iterable:
                 {"messageId": f"{address}{n}", "campaignId": 2, "createdAt": at} for n in range(self.records[address])
             ]
             return httpx.Response(200, json={"messages": rows})
+        if request.url.path == "/api/users/update":
+            address = orjson.loads(request.content)["email"]
+            self.written[address] += 1
+            given = self.profile(address, self.written[address])
+            if isinstance(given, Exception):
+                raise given
+            return given or httpx.Response(200, json={"code": "Success", "msg": ""})
         if request.url.path != TARGET:
             return httpx.Response(200, json={"events": [], "code": "Success"})
         address = orjson.loads(request.content)["recipientEmail"]
@@ -294,12 +306,13 @@ async def test_who_is_forgotten_while_held_is_not_targeted_any_more(world: World
         assert await tx.held.counts("acme", world.broadcast_id) == {}
 
 
-async def _due(world: World) -> None:
-    """Lets every held row be due."""
+async def _due(world: World, held_for: timedelta = timedelta(0)) -> None:
+    """Lets every held row be due, and have been held for some time longer."""
     async with world.store.begin() as tx:
         rows = await tx.held.in_state("acme", world.broadcast_id, ("unknown", "waiting"), 0, 1000)
         now = datetime.now(UTC) - timedelta(seconds=1)
-        await tx.held.change("acme", world.broadcast_id, [replace(one, due_at=now) for one in rows])
+        due = [replace(one, due_at=now, held_at=one.held_at - held_for) for one in rows]
+        await tx.held.change("acme", world.broadcast_id, due)
 
 
 async def test_an_audience_that_breaks_off_is_not_taken_for_its_end(world: World) -> None:
@@ -317,3 +330,90 @@ async def test_an_audience_that_breaks_off_is_not_taken_for_its_end(world: World
     await world.run(await world.audience())
     assert await world.tally() == Tally(taken=120)
     assert set(world.iterable.got.values()) == {1}
+
+
+ALWAYS = {"profile_policy": "always", "profile_wait_seconds": 0}
+
+
+async def test_a_profile_that_iterable_refuses_fails_its_own_row_and_no_other(world: World) -> None:
+    world.rows, world.settings = world.rows[:30], ALWAYS
+    refused = httpx.Response(400, json={"code": "InvalidEmailAddressError", "msg": "", "params": None})
+    world.iterable.profile = lambda address, times: refused if address == "p3@example.com" else None
+    await world.open()
+    await world.run(await world.audience())
+    await world.run(await world.held())
+    assert await world.tally() == Tally(taken=29, failed={"recipient_invalid": 1})
+
+
+async def test_a_profile_that_iterable_never_answers_holds_up_no_other_and_ends(world: World) -> None:
+    world.rows, world.settings = world.rows[:30], ALWAYS
+    world.iterable.profile = lambda address, times: httpx.Response(500) if address == "p3@example.com" else None
+    await world.open()
+    await world.run(await world.audience())
+    await world.run(await world.held())
+    assert await world.tally() == Tally(taken=29, waiting=1)
+    await _due(world, held_for=timedelta(days=2))
+    await world.run(await world.held())
+    assert await world.tally() == Tally(taken=29, failed={"provider_unavailable": 1})
+
+
+async def test_a_profile_that_the_key_may_not_write_stops_the_lane_and_says_why(world: World) -> None:
+    world.rows, world.settings = world.rows[:30], ALWAYS
+    world.iterable.profile = lambda address, times: httpx.Response(401, json={"code": "BadApiKey"})
+    await world.open()
+    await world.run(await world.audience())
+    held = await world.held()
+    await world.run(held)
+    assert (held.stop, held.reason) == ("trouble", "api_key_invalid")
+    assert await world.tally() == Tally(waiting=30)
+
+
+async def test_a_row_that_iterable_never_answers_for_ends_once_it_has_waited_for_as_long_as_it_may(
+    world: World,
+) -> None:
+    world.rows = [row(0)]
+    world.settings = {"evidence_after_seconds": 0}
+    world.iterable.answer = lambda address, times: httpx.Response(500, json={})
+    await world.open()
+    await world.run(await world.audience())
+    held = await world.held()
+    await _looks(world, held)
+    assert await world.tally() == Tally(waiting=1)
+    await _due(world, held_for=timedelta(days=2))
+    await world.run(held)
+    assert await world.tally() == Tally(unknown=1)
+    await _looks(world, held)
+    assert await world.tally() == Tally(failed={"provider_unavailable": 1})
+    assert world.iterable.asked == {"p0@example.com": 2}
+
+
+async def _looks(world: World, held: HeldLane) -> None:
+    """Absence is proven by the second look that Iterable answers."""
+    for _ in range(2):
+        await _due(world)
+        await held.find_out()
+
+
+async def test_rows_that_are_open_when_a_broadcast_fails_get_a_true_end_and_can_be_gone_over_again(
+    world: World,
+) -> None:
+    """One outcome was lost, and one profile never came to be."""
+    world.rows = [row(n) for n in range(3)]
+    world.settings = {"evidence_after_seconds": 3600, "profile_policy": "on_unknown"}
+    unknown = httpx.Response(400, json={"code": "UnknownEmailError", "msg": "", "params": None})
+    answers = {"p0@example.com": httpx.Response(500, json={}), "p1@example.com": unknown}
+    world.iterable.answer = lambda address, times: answers.get(address)
+    await world.open()
+    await world.run(await world.audience())
+    assert await world.tally() == Tally(taken=1, unknown=1, waiting=1)
+    activities = BroadcastActivities(world.store, None, BroadcastLimits(Reading()))  # pyright: ignore[reportArgumentType]
+    standing = Standing(workspace_id="acme", broadcast_id=world.broadcast_id, status=BroadcastStatus.FAILED)
+    assert await activities.close_broadcast(standing) == Tally(taken=1, cancelled=1, failed={"outcome_unknown": 1})
+    async with world.store.read() as tx:
+        ledger = await tx.members.by_ids("acme", await _send_ids(world))
+    ends = sorted((one.status, one.reason) for one in ledger.values() if one.status != "accepted")
+    assert ends == [("cancelled", "broadcast_failed"), ("failed", "outcome_unknown")]
+    name = BroadcastName(workspace_id="acme", broadcast_id=world.broadcast_id)
+    assert await activities.retry_failed(name) == 1
+    assert await activities.retry_failed(name) == 1  # repeated, since its worker died before it answered
+    assert await world.tally() == Tally(taken=1, cancelled=1, unknown=1)

@@ -13,8 +13,10 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from iterable.timeouts import Timeouts
 from runtime.settings import Settings
 from store.keyring import parse_keys
+from worker import SHUTDOWN_GRACE
 
 ROOT = Path(__file__).parents[2]
 OURS = ("migrate", "worker", "endpoint", "sandbox")
@@ -156,3 +158,10 @@ def test_the_image_gets_every_room_and_nothing_else() -> None:
 @pytest.mark.parametrize("script", sorted((ROOT / "deploy").rglob("*.sh")), ids=lambda path: path.name)
 def test_scripts_parse(script: Path) -> None:
     subprocess.run(["sh", "-n", script], check=True)
+
+
+def test_a_worker_that_is_told_to_stop_has_time_for_the_longest_call_and_to_write_its_answer(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    given = int(services["worker"]["stop_grace_period"].removesuffix("s"))
+    assert Timeouts().total < SHUTDOWN_GRACE.total_seconds() < given - 10
