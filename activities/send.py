@@ -103,6 +103,8 @@ class SendActivities:
             *check_data(content, send.data, send.recipient.profile),
         ]
         prepared = prepared.model_copy(update={"warnings": warnings})
+        if warnings and not send.dry_run:
+            await tx.sends.warn(send.workspace_id, send.send_id, warnings)
         path = Path.of(connector.settings, connector.catalog, send.stream)
         (rule,) = await check(tx, send.workspace_id, [known_as], path)
         if rule is not None:

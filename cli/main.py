@@ -26,7 +26,21 @@ from cli.broadcasts import broadcasts
 from cli.connection import connected, open_store, open_temporal
 from cli.demo import DemoBroken, demo, demo_logs
 from cli.development import StackInUse, development_stack, install_against_sandbox
-from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, err, event_rows, give, out, say, skip_advice, stop, table
+from cli.output import (
+    FAILED,
+    NOT_FOUND,
+    UNREACHABLE,
+    USAGE,
+    err,
+    event_rows,
+    give,
+    out,
+    say,
+    say_warnings,
+    skip_advice,
+    stop,
+    table,
+)
 from cli.preview import preview
 from cli.sending import send_accepted
 from cli.suppressions import suppressions
@@ -368,6 +382,7 @@ def _show_result(send_id: str, result: SendResult, *, as_json: bool) -> None:
     table(f"{send_id} → {result.status} {result.reason or ''}", ("time (UTC)", "event", "reason or link"), rows)
     for advice in skip_advice(result.events):
         say(advice)
+    say_warnings(result.warnings)
     say(f"template {result.template_id}, campaign {result.campaign_id}, fingerprint {result.fingerprint}")
 
 

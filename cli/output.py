@@ -12,6 +12,7 @@ from rich.table import Table
 
 from contracts.event import Event, EventKind, in_order
 from contracts.skip import SKIP_ADVICE, skip_class
+from contracts.warning import SendWarning
 
 OK = 0
 FAILED = 1
@@ -48,6 +49,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         grid.add_row(*row)
     out.print(grid)
+
+
+def say_warnings(warnings: Sequence[SendWarning]) -> None:
+    """What was told of a send before it went out, a line each."""
+    for warning in warnings:
+        say(f"[yellow]{warning.code}[/]  {escape(warning.message)}")
 
 
 def event_rows(events: Sequence[Event]) -> list[tuple[str, str, str]]:

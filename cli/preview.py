@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.rendering import differences
 from cli.connection import connected
-from cli.output import FAILED, give, say, stop
+from cli.output import FAILED, give, say, say_warnings, stop
 from cli.sending import send_accepted
 from contracts.preview import Preview
 from contracts.send import SendRequest, SendResult, SendStatus
@@ -50,8 +50,7 @@ def _show(result: SendResult, made: Preview, *, other: str) -> None:
         say(f"subject    {escape(made.local.subject)}")
         if made.local.preheader:
             say(f"preheader  {escape(made.local.preheader)}")
-    for warning in result.warnings:
-        say(f"[yellow]{warning.code}[/]  {escape(warning.message)}")
+    say_warnings(result.warnings)
     for problem in made.problems:
         say(f"[yellow]{escape(problem)}[/]")
     if made.html is not None:

@@ -131,8 +131,7 @@ class SendResult(Contract):
 
     `reason` is an error code, or Iterable's own word (a skip reason, a bounce's state). `message_id` is Iterable's and
     known only from the first event on. `events` are those that came while the run was open, in order of occurrence;
-    later ones are on the timeline that the endpoint serves. `warnings` are what the run found before it sent; the
-    ledger does not keep them.
+    later ones are on the timeline that the endpoint serves. `warnings` are what the run found before it sent.
     """
 
     status: SendStatus

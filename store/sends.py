@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, bindparam, func, select, update
 
 from contracts.event import Event, in_order
 from contracts.send import SendResult, SendStatus
 from contracts.shadow import Shadow
+from contracts.warning import SendWarning
 from store.repository import Repository, by_campaign
 from store.tables import attempt, microseconds, send
+
+_WARNINGS = TypeAdapter(list[SendWarning])
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class SendRow:
     status: SendStatus | None
     reason: str | None
     accepted_at: datetime | None
+    warnings: list[SendWarning]
 
     def result(self, events: list[Event]) -> SendResult:
         """The send as GenieOS reads it."""
@@ -43,6 +48,7 @@ class SendRow:
             message_id=self.message_id,
             accepted_at=self.accepted_at,
             events=in_order(events),
+            warnings=self.warnings,
         )
 
 
@@ -151,8 +157,15 @@ class Sends(Repository):
         return row
 
     async def take_over(self, workspace_id: str, send_id: str, run_id: str) -> None:
-        """Gives a send whose run is gone to another run."""
-        await self._connection.execute(update(send).where(_is(workspace_id, send_id)).values(run_id=run_id))
+        """Gives a send whose run is gone to another run, which finds anew what is to be told of it."""
+        await self._connection.execute(
+            update(send).where(_is(workspace_id, send_id)).values(run_id=run_id, warnings=None)
+        )
+
+    async def warn(self, workspace_id: str, send_id: str, warnings: list[SendWarning]) -> None:
+        """Remembers what was found before the send went out."""
+        kept = _WARNINGS.dump_json(warnings).decode()
+        await self._connection.execute(update(send).where(_is(workspace_id, send_id)).values(warnings=kept))
 
     async def get(self, workspace_id: str, send_id: str) -> SendRow | None:
         """One send."""
@@ -354,4 +367,5 @@ def _send(row: Row[Any]) -> SendRow:
         status=None if row.status is None else SendStatus(row.status),
         reason=row.reason,
         accepted_at=row.accepted_at,
+        warnings=[] if row.warnings is None else _WARNINGS.validate_json(row.warnings),
     )

@@ -179,6 +179,7 @@ send = Table(
     Column("changed_at", Moment, nullable=False),
     Column("broadcast_id", String(100)),
     Column("audience_row", BigInteger),  # the row of the broadcast's audience, from 1
+    Column("warnings", Text),  # a list in JSON, where there are any
     Index(None, "workspace_id", "message_id"),
     Index(None, "workspace_id", "campaign_id", "recipient_hash"),
     Index(None, "recipient_hash"),  # workspaces on one project of Iterable's send to the same people

@@ -467,9 +467,15 @@ async def test_a_template_that_does_not_parse_is_refused_before_anything_is_made
 
 
 async def test_warnings_reach_genieos_and_the_message_goes_out(project: Project) -> None:
-    result = await outcome(project, project.request(data={"first_name": "Ann"}))
+    request = project.request(data={"first_name": "Ann"})
+    result = await outcome(project, request)
     assert result.status is SendStatus.SENT
     assert [(one.code, "order.number" in one.message) for one in result.warnings] == [("data_missing", True)]
+    kept = await project.stage.endpoint_http.get(
+        f"/v1/workspaces/{project.workspace_id}/sends/{request.send_id}",
+        headers={"Authorization": "Bearer admin-token"},
+    )
+    assert SendResult.model_validate(kept.raise_for_status().json()).warnings == result.warnings
 
 
 async def test_a_person_gets_the_content_of_their_locale(the_stage: Stage) -> None:

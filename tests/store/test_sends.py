@@ -5,6 +5,7 @@ from sqlalchemy.exc import IntegrityError
 
 from contracts.send import SendStatus
 from contracts.shadow import Shadow
+from contracts.warning import SendWarning, WarningCode
 from store.sends import Claim, Standing
 from store.store import Store
 
@@ -19,6 +20,22 @@ async def test_a_send_id_belongs_to_the_run_that_claimed_it_first(store: Store) 
     for run_id in ("run-1", "run-2", "run-1"):
         async with store.begin() as tx:
             assert (await tx.sends.claim(claim(run_id))).run_id == "run-1"
+
+
+async def test_what_was_told_of_a_send_is_kept_with_it(store: Store) -> None:
+    told = [SendWarning(code=WarningCode.DATA_MISSING, message="Neither data nor recipient.profile has name")]
+    async with store.begin() as tx:
+        await tx.sends.claim(claim())
+        await tx.sends.claim(claim(send_id="s2"))
+        await tx.sends.warn("acme", "s1", told)
+    async with store.read() as tx:
+        rows = [await tx.sends.get("acme", send_id) for send_id in ("s1", "s2")]
+    assert [row.warnings for row in rows if row] == [told, []]
+    async with store.begin() as tx:
+        await tx.sends.take_over("acme", "s1", "run-2")
+        row = await tx.sends.get("acme", "s1")
+    assert row is not None
+    assert row.warnings == []
 
 
 async def test_an_attempt_number_can_begin_only_once(store: Store) -> None:
