@@ -13,6 +13,7 @@ import orjson
 
 from sandbox.clock import Clock
 from sandbox.events import Event
+from sandbox.outbox import Message
 from sandbox.project import Project
 from sandbox.webhooks import Webhook, payload
 
@@ -31,20 +32,22 @@ class Courier:
         self._under_way = asyncio.Semaphore(concurrency)
         self._client: httpx.AsyncClient | None = None
 
-    def post(self, project: Project, event: Event, metadata: dict[str, Any] | None) -> None:
-        """Hands an event to every webhook of the project that wants it."""
+    def post(self, project: Project, event: Event, message: Message | None) -> None:
+        """Hands an event, of a message if it is one's, to every webhook of the project that wants it."""
         wanting = [webhook for webhook in project.webhooks.values() if webhook.wants(event)]
         if not wanting:
             return
+        metadata = None if message is None or message.metadata is None else dict(message.metadata)
         body = orjson.dumps(payload(event, metadata, project.settings.metadata_place))
+        named = message if "transactionalData" in event.fields else None
         for webhook in wanting:
-            self._post_to(project, webhook, event, body)
+            self._post_to(project, webhook, event, body, named)
 
     async def close(self) -> None:
         if self._client is not None:
             await self._client.aclose()
 
-    def _post_to(self, project: Project, webhook: Webhook, event: Event, body: bytes) -> None:
+    def _post_to(self, project: Project, webhook: Webhook, event: Event, body: bytes, named: Message | None) -> None:
         delivery, rng = project.settings.delivery, project.delivery_rng
         if rng.random() < delivery.drop:
             project.deliveries["dropped"] += 1
@@ -55,15 +58,19 @@ class Courier:
             if delivery.reorder:
                 wait += rng.uniform(0, 4 * max(delivery.event_delay_seconds, 0.05))
             project.deliveries["pending"] += 1
-            self._spawn(self._deliver(project, webhook, webhook.url(event), body, wait))
+            self._spawn(self._deliver(project, webhook, webhook.url(event), body, wait, named))
 
-    async def _deliver(self, project: Project, webhook: Webhook, url: str, body: bytes, wait: float) -> None:
+    async def _deliver(
+        self, project: Project, webhook: Webhook, url: str, body: bytes, wait: float, named: Message | None
+    ) -> None:
         await self._clock.sleep(wait)
         retries = project.settings.webhook_retries
         backoff = retries.backoff_seconds
         for attempt in range(1, retries.attempts + 1):
             if await self._attempt(project, webhook, url, body, retries.timeout_seconds):
                 project.deliveries["sent"] += 1
+                if named is not None and named.named_at is None:
+                    named.named_at = self._clock.now()
                 break
             if attempt < retries.attempts:
                 project.deliveries["retried"] += 1

@@ -41,6 +41,8 @@ class Message:
     template_name: str = ""
     content_id: int = 0
     events: list[str] = field(default_factory=list[str])
+    named_at: float | None = None
+    """When a webhook that carries what the message was asked for with was first taken."""
 
     def shown(self, *, with_bodies: bool = True) -> dict[str, Any]:
         rendered = self.rendered
@@ -67,6 +69,7 @@ class Message:
             "sendAt": None if self.send_at is None else moment(self.send_at),
             "scheduledMessageId": self.scheduled_id,
             "events": list(self.events),
+            "namedAt": None if self.named_at is None else moment(self.named_at),
         }
         if with_bodies:
             result["html"] = rendered and rendered.html

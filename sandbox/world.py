@@ -174,9 +174,7 @@ class World:
             is_blast=message is not None and message.is_blast,
         )
         project.events.add(event)
-        metadata: dict[str, Any] | None = None
         if message is not None:
             message.events.append(name)
-            metadata = dict(message.metadata) if message.metadata is not None else None
-        self.courier.post(project, event, metadata)
+        self.courier.post(project, event, message)
         return event

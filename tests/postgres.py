@@ -29,6 +29,12 @@ class Postgres:
     """A running server."""
 
     port: int
+    control: tuple[str | Path, ...]
+    """The `pg_ctl` of this server."""
+
+    def restart(self) -> None:
+        """As after a crash: connections break off, and what was committed is there again, if this one is durable."""
+        _run(*self.control, "-m", "immediate", "restart")
 
     def url(self, database: str) -> str:
         """An SQLAlchemy URL."""
@@ -76,10 +82,10 @@ def postgres(*, durable: bool = False) -> Iterator[Postgres]:
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c max_connections=100"
         if not durable:
             options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-        control = [*as_user, folder / "pg_ctl", "-D", data, "-w", "-t", _PATIENCE_SECONDS]
-        _run(*control, "-l", home / "log", "-o", options, "start")
+        control = (*as_user, folder / "pg_ctl", "-D", data, "-w", "-t", _PATIENCE_SECONDS, "-l", home / "log")
+        _run(*control, "-o", options, "start")
         try:
-            yield Postgres(port)
+            yield Postgres(port, control)
         finally:
             with contextlib.suppress(NoPostgres):
                 _run(*control, "-m", "immediate", "stop")

@@ -223,6 +223,7 @@ async def stage(
     *,
     encrypt: bool = False,
     temporal_database: Path | None = None,
+    database_url: str | None = None,
 ) -> AsyncGenerator[Stage]:
     """Builds everything, and takes it down in reverse."""
     async with AsyncExitStack() as stack:
@@ -233,7 +234,7 @@ async def stage(
         settings = Settings(
             master_key=SecretStr(keys),
             encrypt_payloads=encrypt,
-            database_url=f"sqlite+aiosqlite:///{folder / 'connector.db'}",
+            database_url=database_url or f"sqlite+aiosqlite:///{folder / 'connector.db'}",
             admin_token=SecretStr("admin-token"),
             iterable_us_url=f"{sandbox_url}/us",
             iterable_eu_url=f"{sandbox_url}/eu",

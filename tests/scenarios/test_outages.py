@@ -3,10 +3,12 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 from temporalio.client import WorkflowExecutionStatus
@@ -16,6 +18,7 @@ from contracts.send import SendResult, SendStatus
 from sandbox.clock import SystemClock
 from sandbox.settings import SandboxSettings
 from store.sends import TAKEN
+from tests.postgres import NoPostgres, Postgres, postgres
 from tests.stage import Project, Stage, stage
 
 pytestmark = pytest.mark.scenario
@@ -97,6 +100,42 @@ async def test_a_database_that_is_locked_for_a_while(the_stage: Stage, project: 
     results = await asyncio.gather(*(handle.result() for handle in handles))
     assert {result.status for result in results} == {SendStatus.SENT}
     assert (await project.counts())["messages"] == 6
+
+
+async def test_a_database_that_is_restarted_and_then_locked_while_requests_are_under_way(tmp_path: Path) -> None:
+    with a_postgres() as server:
+        url = server.create("connector")
+
+        def lock() -> None:
+            with psycopg.connect(url.replace("+psycopg", "")) as connection:
+                connection.execute("LOCK TABLE send, attempt IN ACCESS EXCLUSIVE MODE")
+                time.sleep(2)
+
+        async with stage(tmp_path, database_url=url) as built:
+            project = await built.new_project(settings={"settle_for_seconds": 0})
+            await settled(project, email="first@example.com")
+            await project.fault("/api/email/target", "slow", seconds=1)
+            handles = [await start(project, email=f"restart{number}@example.com") for number in range(5)]
+            while (await project.counts())["requests"]["POST /api/email/target"] < 6:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            await asyncio.to_thread(server.restart)
+            locked = asyncio.create_task(asyncio.to_thread(lock))
+            handles += [await start(project, email=f"lock{number}@example.com") for number in range(5)]
+            await locked
+            results = await asyncio.gather(*(handle.result() for handle in handles))
+            assert {result.status for result in results} == {SendStatus.SENT}
+            assert (await project.counts())["messages"] == 11
+
+
+@contextmanager
+def a_postgres() -> Iterator[Postgres]:
+    """One that may be broken, and keeps what was committed."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres(durable=True))
+        except NoPostgres as error:
+            pytest.skip(f"no PostgreSQL: {error}")
+        yield server
 
 
 async def test_a_worker_that_is_told_to_stop_lets_a_target_finish(tmp_path: Path) -> None:
