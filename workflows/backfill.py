@@ -15,10 +15,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.window import moment, show_backfill
 
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+"""Our store: tried until it is back."""
 OWN_TIMEOUT = timedelta(seconds=30)
 PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(minutes=10))
+"""A read changes nothing. Few exports a minute are allowed, and nobody waits for one: seldom is soon enough."""
 EXPORT_TIMEOUT = timedelta(minutes=30)
+"""A day's events of one kind, as a stream; an event that is read twice is recognised."""
 EXPORT_HEARTBEAT = timedelta(minutes=2)
+"""Iterable may compute for two minutes before the first piece comes, and nobody waits."""
 EXPORT_PATIENCE = timedelta(hours=12)
 """For one window and kind of event; then the run fails, and the next one begins where the last good one ended."""
 WINDOW = timedelta(days=1)

@@ -11,9 +11,11 @@ with workflow.unsafe.imports_passed_through():
     from workflows.window import show_inbox
 
 DRAIN_TIMEOUT = timedelta(minutes=2)
+"""A drain ends by itself after some seconds; what is beyond that is a database that hangs, and is tried anew."""
 HEARTBEAT = timedelta(seconds=15)
 """A shard waits for its drain: a worker that died must be noticed soon."""
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+"""Our store and Temporal: tried until they are back, for what was answered 2xx must not be lost."""
 SWEEP_EVERY = timedelta(minutes=1)
 """Makes good a wake-up that got lost while the run was open."""
 IDLE_SWEEPS = 10

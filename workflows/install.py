@@ -39,10 +39,15 @@ with workflow.unsafe.imports_passed_through():
 T = TypeVar("T")
 
 CALL_TIMEOUT = timedelta(seconds=60)
+"""One call to Iterable at its slowest, or several that are answered; and whatever our own store needs."""
 CHECK_PATIENCE = timedelta(minutes=2)
 """An admin waits for a check; Iterable being away for longer is an answer too."""
-WEBHOOK_PATIENCE = timedelta(seconds=30)
+WEBHOOK_PATIENCE = timedelta(seconds=75)
+"""One attempt in full, and the beginning of a second. Reading and writing the same settings again changes nothing, so
+whatever was not answered is tried again; but the connector is in force already, an admin waits, and the next look does
+it as well."""
 HEARTBEAT = timedelta(seconds=15)
+"""How soon a worker that died is noticed, where an admin waits or work is long."""
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=15))
 """Our store and Temporal: tried until they are back. Iterable: for as long as each call's patience."""
 ARCHIVE_PATIENCE = timedelta(hours=12)
@@ -216,6 +221,7 @@ class InstallWorkflow:
                 CheckRequest(workspace_id=self._workspace_id, settings=settings),
                 start_to_close_timeout=CALL_TIMEOUT,
                 schedule_to_close_timeout=CHECK_PATIENCE,
+                heartbeat_timeout=HEARTBEAT,
                 retry_policy=RETRY,
             )
         except ActivityError as error:
@@ -231,6 +237,7 @@ class InstallWorkflow:
                 self._workspace_id,
                 start_to_close_timeout=CALL_TIMEOUT,
                 schedule_to_close_timeout=WEBHOOK_PATIENCE,
+                heartbeat_timeout=HEARTBEAT,
                 retry_policy=RETRY,
             )
         except ActivityError as error:

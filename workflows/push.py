@@ -11,7 +11,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.window import moment, plain, show_push
 
 TRY_TIMEOUT = timedelta(seconds=60)
+"""One request to the receiver, whose own timeout is shorter. No heartbeat: a worker that died is noticed as late."""
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+"""Our store: tried until it is back. A receiver that does not answer is no failure of the activity, but its answer."""
 WAITS = tuple(timedelta(seconds=s) for s in (5, 60, 300, 1800, 7200, 18_000))
 """Between tries of one batch; the last one repeats. After the example in the Standard Webhooks specification."""
 SPREAD = 0.2

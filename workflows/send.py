@@ -46,6 +46,7 @@ PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=t
 """Iterable: tried for as long as the connector lets a send wait (`schedule_to_close` at each call)."""
 
 OWN_TIMEOUT = timedelta(seconds=30)
+"""A transaction or two, and the images of a template."""
 CALL_TIMEOUT = timedelta(seconds=60)
 """One call to Iterable; longer than the client's own timeouts together, so that the client's verdict comes first."""
 LOOK_TIMEOUT = timedelta(minutes=3)

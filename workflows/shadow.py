@@ -15,12 +15,16 @@ with workflow.unsafe.imports_passed_through():
 PATIENCE = timedelta(hours=24)
 """How long Iterable may be away before the sends that wait for this shadow fail."""
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
-CALL_TIMEOUT = timedelta(seconds=60)
+"""A template is written again as it is; a campaign is looked for before it is asked for again; one that runs is left
+alone. Sends wait for it, so it is tried often."""
+WRITING_TIMEOUT = timedelta(minutes=5)
+"""`upsert_template` makes a call for each locale, and waits for up to half a minute until Iterable shows them all."""
 LISTING_TIMEOUT = timedelta(minutes=5)
 """`create_campaign` may read through all of a project's campaigns first."""
 RUNNING_WITHIN = timedelta(minutes=2)
 """Iterable's own client allows 30 s for a new campaign to become Running."""
 HEARTBEAT = timedelta(seconds=15)
+"""How soon a worker that died is noticed."""
 
 
 @workflow.defn(name="ShadowCampaignWorkflow")
@@ -43,7 +47,7 @@ class ShadowCampaignWorkflow:
             ShadowActivities.upsert_template,
             request,
             summary=f"content {request.fingerprint[:12]}",
-            start_to_close_timeout=CALL_TIMEOUT,
+            start_to_close_timeout=WRITING_TIMEOUT,
             schedule_to_close_timeout=PATIENCE,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=RETRY,

@@ -13,12 +13,16 @@ BARRIER = timedelta(seconds=90)
 """Longer than the transaction in which a send looks its shadow up may take (30 s): whoever looked one up before it was
 marked shows as an open send after it."""
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+"""Our store: tried until it is back."""
 OWN_TIMEOUT = timedelta(seconds=60)
 PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(minutes=10))
+"""Archiving what is archived changes nothing, and nobody waits for it."""
 ARCHIVE_TIMEOUT = timedelta(minutes=30)
+"""A call for each of many campaigns; what was archived is known, so that another attempt goes on from there."""
 ARCHIVE_PATIENCE = timedelta(hours=12)
 """Then the run fails, and tomorrow's goes on where it ended."""
 HEARTBEAT = timedelta(minutes=2)
+"""How soon a worker that died is noticed; a day's housekeeping is in no hurry."""
 
 
 @workflow.defn(name="ShadowCareWorkflow")

@@ -21,6 +21,7 @@ HEARTBEAT = timedelta(seconds=15)
 PATIENCE = timedelta(hours=24)
 """How long Iterable may be away before a sync fails. The next one goes on where it stopped: the rows know."""
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=2))
+"""Writing the same suppression again changes nothing, so whatever was not answered is written again."""
 BATCHES_A_RUN = 200
 """Then the sync continues as new, at some 1,400 events: its history stays short however many people there are."""
 

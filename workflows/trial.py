@@ -22,10 +22,12 @@ with workflow.unsafe.imports_passed_through():
 T = TypeVar("T")
 
 CALL_TIMEOUT = timedelta(seconds=60)
+"""One call to Iterable at its slowest."""
 LEG_PATIENCE = timedelta(minutes=2)
 """An admin waits for each leg; that it did not get through in this time is an answer."""
 HEARTBEAT = timedelta(seconds=15)
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10))
+"""Each leg may be walked twice: the message itself goes out as every send does, under an id of its own."""
 
 
 class Walk:
