@@ -209,11 +209,12 @@ class HeldLane(Lane):
         """Whether the window is over. It does not end while Iterable cannot be asked, unless the send has waited for as
         long as it may."""
         pace = self.work.request.pace
-        window = pace.reconcile_within_seconds if asked else pace.give_up_after_seconds
-        began = row.held.held_at if row.held else datetime.now(UTC)
-        if tried:  # the row may be open since an earlier attempt
-            began = max(began, tried[-1].ended_at or tried[-1].started_at)
-        return datetime.now(UTC) >= began + timedelta(seconds=window)
+        since = row.held.held_at if row.held else datetime.now(UTC)  # maybe since an earlier attempt than the last
+        lost_at = max(since, tried[-1].ended_at or tried[-1].started_at) if tried else since
+        window = lost_at + timedelta(seconds=pace.reconcile_within_seconds)
+        if not asked:
+            window = max(window, since + timedelta(seconds=pace.give_up_after_seconds))
+        return datetime.now(UTC) >= window
 
     async def _commit(self, verdicts: Verdicts) -> None:
         if not verdicts.counted:

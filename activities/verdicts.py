@@ -106,7 +106,6 @@ class Verdicts:
                 excused=row.attempts,
                 answered_since=None,
                 due_at=now,
-                held_at=now,
             )
             self.held.append(again)
         else:

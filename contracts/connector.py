@@ -76,7 +76,8 @@ class ConnectorSettings(Contract):
     """The most messages a second for the whole project, whoever sends them; single sends go first. Iterable documents
     no limit: ask for yours. What it answers with 429 slows everybody down by itself, and recovers."""
     give_up_after_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 86_400
-    """How long a send may wait for Iterable to be reachable and below its rate limit."""
+    """How long a send may wait for Iterable to be reachable, to answer, and to be below its rate limit; from the first
+    attempt that it did not take."""
     reconcile_within_seconds: Seconds = 900
     """How long a run looks for evidence of an attempt whose answer was lost."""
     evidence_every_seconds: Annotated[int, Field(ge=1, le=3600)] = 30

@@ -183,7 +183,11 @@ async def _break_processes(development: Development, plan: Plan, chance: random.
             await stack.kill(name)
             kills[name.partition("-")[0]] += 1
             await asyncio.sleep(chance.uniform(0.1, 1.0))
-            await asyncio.shield(stack.restart(name))
+            restarting = asyncio.create_task(stack.restart(name))
+            try:
+                await asyncio.shield(restarting)
+            finally:
+                await asyncio.wait({restarting})
 
     await asyncio.gather(
         break_every(plan.kill_worker_every, WORKERS),

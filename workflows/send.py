@@ -270,7 +270,7 @@ class SendWorkflow:
                 case TargetEnd.TAKEN:
                     return outcome.accepted_at or workflow.now()
                 case TargetEnd.UNKNOWN:
-                    found = await self._find_out(request, prepared)
+                    found = await self._find_out(request, prepared, until)
                     if found.verdict == "taken":
                         return found.accepted_at or workflow.now()
                     if found.verdict == "unknown":
@@ -341,23 +341,21 @@ class SendWorkflow:
         self._in_doubt = False
         raise (_Cancelled() if self._is_cancelled else failure_of(error)) from None
 
-    async def _find_out(self, request: SendRequest, prepared: PreparedSend) -> FoundOutcome:
+    async def _find_out(self, request: SendRequest, prepared: PreparedSend, until: datetime) -> FoundOutcome:
         """An attempt's answer was lost: look for evidence until there is some, or the window ends. The window does not
-        end while Iterable cannot be asked, unless the send has waited for as long as it may."""
-        pace, began = prepared.pace, workflow.now()
-        until = began + timedelta(seconds=pace.reconcile_within_seconds)
-        self._show(request, None, "looks for evidence of an attempt whose answer was lost", until)
+        end while Iterable cannot be asked, unless the send has waited for as long as it may (`until`)."""
+        window = workflow.now() + timedelta(seconds=prepared.pace.reconcile_within_seconds)
+        self._show(request, None, "looks for evidence of an attempt whose answer was lost", window)
         while True:
             self._looks += 1
             found = await self._evidence(request)
             if found.verdict != "unknown":
                 self._in_doubt = False
                 return found
-            window = pace.reconcile_within_seconds if found.asked else pace.give_up_after_seconds
-            left = began + timedelta(seconds=window) - workflow.now()
+            left = (window if found.asked else max(window, until)) - workflow.now()
             if left <= timedelta(0):
                 return found
-            every = self._spread(timedelta(seconds=pace.evidence_every_seconds))
+            every = self._spread(timedelta(seconds=prepared.pace.evidence_every_seconds))
             await self._until(lambda: bool(self._events), min(left, every), "next look for evidence")
 
     async def _evidence(self, request: SendRequest) -> FoundOutcome:
