@@ -10,7 +10,6 @@ first stretch that is not, a copy with all of them blotted out, which takes long
 
 import re
 from collections.abc import Generator, Iterable, Sequence
-from typing import NamedTuple
 
 from images.merge_tags import INVOLVED, ORDINARY, blotted, has_feeds, ordinary_blotted
 from images.tokens import ANY, ATTRIBUTE, FROM_VALUE, LONGEST_NAME, NAME, PLAIN, SKIPPED, START, STYLE, TAG, TO_VALUE
@@ -20,13 +19,9 @@ SHEET = b"<style>"
 """In place of an attribute's name."""
 
 
-class Value(NamedTuple):
-    """An attribute's value without its quotes, or (as `SHEET`) the text of a style sheet. `text` is what stands
-    from `start` on, with merge tags blotted out; `name` is in lower case."""
-
-    name: bytes
-    start: int
-    text: bytes
+Value = tuple[bytes, int, bytes]
+"""An attribute's name in lower case (or `SHEET`), where its value starts, and the value without its quotes, or the text
+of a style sheet, with merge tags blotted out. A plain tuple, because there are so many."""
 
 
 def values(source: bytes, spots: Sequence[int]) -> Generator[Value]:
@@ -75,16 +70,18 @@ class _Reading:
         text."""
         while True:
             document, position = self._document, self.position
-            found = document.rfind(b"<", max(self._sought, position), spot)
+            sought = self._sought
+            found = document.rfind(b"<", max(position, sought), spot)
             self._sought = spot  # looks at no byte twice
             if found >= 0:
                 self._bracket = found
-            if self._bracket < position:
+            bracket = self._bracket
+            if bracket < position:
                 return False
             if self._involved < position:
                 self._seek_involved(position)
             involved = self._involved
-            passed = PLAIN.match(document, position, min(self._bracket, involved))
+            passed = PLAIN.match(document, position, min(involved, bracket))
             if passed is not None:
                 self.position = position = passed.end()
             if position < involved:
@@ -150,7 +147,7 @@ class _Reading:
         if after < len(spots) and spots[after] < behind:
             return None
         self.position = behind
-        return Value(to_value[1].lower(), start, text)
+        return to_value[1].lower(), start, text
 
     def _blotted_alone(self, text: bytes, pattern: re.Pattern[bytes]) -> bytes | None:
         """The token at the position with its merge tags blotted out; None where they may have led astray."""
@@ -180,11 +177,11 @@ def _of_tag(tag: bytes, position: int) -> Generator[Value]:
         group = found.lastindex
         if group is not None and group > 1:
             start, end = found.span(group)
-            yield Value(found[1], position + start, tag[start:end])
+            yield found[1], position + start, tag[start:end]
 
 
 def _of_style(element: bytes, position: int) -> Generator[Value]:
     start = START.match(element.lower())
     length = start.end() if start else 0
     yield from _of_tag(element[:length], position)
-    yield Value(SHEET, position + length, element[length:].removesuffix(b"</"))
+    yield SHEET, position + length, element[length:].removesuffix(b"</")

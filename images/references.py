@@ -24,6 +24,7 @@ _ENTITY = re.compile(rb"&(?:#(?:x[0-9a-fA-F]+|[0-9]+);?|[a-zA-Z][a-zA-Z0-9]*;?)"
 _PART = re.compile(rb"[^" + BLOT + rb"]+")
 _CANDIDATE = re.compile(rb"[ \t\n\r\f,]*+([^ \t\n\r\f,]++(?:,++[^ \t\n\r\f,]++)*+)(?:,++|(?:[^(,]++|\([^)]*+\)?)*+)")
 """A URL that does not end with a comma, and then either commas or descriptors."""
+_SCHEMES = (b"cid:", b"data:")
 _SCHEME = re.compile(rb"(cid|data):", re.IGNORECASE)
 
 
@@ -65,17 +66,24 @@ def find_references(source: bytes) -> list[Reference]:
     spots = _spots(source)
     found: list[Reference] = []
     for name, start, text in values(source, spots) if spots else ():
-        places = _PLACES.get(name) or _PLACES.get(name.rpartition(b":")[2])
+        places = _PLACES.get(name)
         if places is None:
-            continue
+            places = _PLACES.get(name.rpartition(b":")[2])
+            if places is None:
+                continue
         escapes = places is _in_css
         if BLOT in text or (b"&" in text and name is not SHEET):
             value = _Value(source, text, start, entities=name is not SHEET)
             for first, last in places(value.text):
                 found += value.references(first, last, escapes=escapes)
-        else:  # nearly all
+        elif places is _whole:  # most
+            if (reference := _only_reference(text, start)) is not None:
+                found.append(reference)
+        else:
             for first, last in places(text):
-                found += _only_reference(text[first:last], start + first, escapes=escapes)
+                reference = _only_reference(text[first:last], start + first, escapes=escapes)
+                if reference is not None:
+                    found.append(reference)
     return found
 
 
@@ -155,14 +163,14 @@ class _Value:
         return self._source.startswith(b"}}", position - 2) and is_silent(self._source, opening)
 
 
-def _only_reference(text: bytes, start: int, *, escapes: bool) -> tuple[Reference, ...]:
+def _only_reference(text: bytes, start: int, *, escapes: bool = False) -> Reference | None:
     """The reference in a stretch without merge tags and entities; `start` is its place in the document."""
     written = text.strip(_WS)
     url = css.unescaped(written) if escapes else written
-    if not url[:5].lower().startswith((b"cid:", b"data:")):
-        return ()
+    if not url[:5].lower().startswith(_SCHEMES):
+        return None
     begin = start if written is text else start + text.index(written)
-    return (Reference(begin, begin + len(written), url.decode(errors="replace")),)
+    return Reference(begin, begin + len(written), url.decode("utf-8", "replace"))
 
 
 def _character(entity: re.Match[bytes], text: bytes) -> bytes | None:

@@ -111,15 +111,16 @@ class _Rewriting:
         pieces: list[bytes] = []
         done = 0
         for reference in find_references(self._source):
-            url = self._known.get(reference.url)
-            if url is None or reference.is_dynamic:
+            start, end, written, is_dynamic = reference
+            url = self._known.get(written)
+            if url is None or is_dynamic:
                 asset = self._asset_of(reference)
                 if asset is None:
                     continue
                 url = f"{self._prefix}/{asset.name}".encode()
-                self._assets[asset.name], self._known[reference.url] = asset, url
-            pieces += (self._source[done : reference.start], url)
-            done = reference.end
+                self._assets[asset.name], self._known[written] = asset, url
+            pieces += (self._source[done:start], url)
+            done = end
         return b"".join([*pieces, self._source[done:]]).decode() if pieces else html
 
     def _asset_of(self, reference: Reference) -> Asset | None:

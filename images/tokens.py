@@ -73,17 +73,18 @@ ATTRIBUTE = re.compile(
 # What nearly all of nearly every email consists of, with as few choices as may be; upper case as well. (A run that ends
 # at one certain byte is many times as fast as one that ends at any of several.)
 _VALUE = rb"=(?:\"[^\"]*+\"|[" + _WS + rb"]*+(?:\"[^\"]*+\"|'[^']*+'|[^" + _WS + rb">\"'][^" + _WS + rb">]*+|(?=>)))"
-_NOT_RAW = rb"(?![a-zA-Z][tTcCiIeEmMfFoO](?i:(?<=st)y|(?<=sc)r|(?<=ti)t|(?<=te)x|(?<=xm)p|(?<=if)r|(?<=no)[ef]))"
+_ORDINARY_NAME = rb"[a-zA-Z](?![tTcCiIeEmMfFoO][yYrRtTxXpPeEfF](?i:(?<=sty|scr|tit|tex|xmp|ifr|noe|nof)))"
+"""How the name of a tag begins, unless its element's content may be text."""
 _COMMENT = (
     rb"--(?:-?>|[" + _WS + rb"]*+\[[iI][fF][^a-zA-Z\]<>{][^\]<>{]*+\][" + _WS + rb"]*+>|(?:[^-<>{]++|-(?!-))*+-->)"
 )
 PLAIN = re.compile(
-    rb"[^<]*+(?:<(?:/[^>]*+>|" + _NOT_RAW + rb"[a-zA-Z][^>=]*+(?:" + _VALUE + rb"[^>=]*+)*+>"
+    rb"[^<]*+(?:<(?:/[^>]*+>|" + _ORDINARY_NAME + rb"[^>=]*+(?:" + _VALUE + rb"[^>=]*+)*+>"
     rb"|[!?](?:(?!--)[^>]*+>|" + _COMMENT + rb"))[^<]*+)*+"
 )  # fmt: skip
 _NAMED = rb"[^>=]*+(?<![" + _WS + rb"/\"'])"
 TO_VALUE = re.compile(
-    rb"<" + _NOT_RAW + rb"[a-zA-Z](?:" + _NAMED + _VALUE + rb")*+[^>=]*[" + _WS + rb"]([^" + _WS + rb"/>=\"'{}" + BLOT
+    rb"<" + _ORDINARY_NAME + rb"(?:" + _NAMED + _VALUE + rb")*+[^>=]*[" + _WS + rb"]([^" + _WS + rb"/>=\"'{}" + BLOT
     + rb"]++)[" + _WS + rb"]*+=[" + _WS + rb"]*+(?:(\")[^\"{]*+|(')[^'{]*+)"
 )  # fmt: skip
 """From a tag's beginning into a value in quotes. Every equals sign has a name before it."""
