@@ -6,7 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import delete
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+import activities.shadow_care
+import workflows.shadow_care
 from activities.connectors import InstalledConnectors
 from activities.shadow_care import ShadowCareActivities
 from cli.sending import start_send
@@ -15,6 +18,7 @@ from contracts.shadow import CareRequest
 from runtime.clients import client_factory
 from store.tables import shadow
 from tests.stage import Project
+from workflows.shadow_care import ShadowCareWorkflow
 
 pytestmark = pytest.mark.scenario
 
@@ -61,6 +65,25 @@ async def test_a_retired_shadow_that_is_needed_again_is_made_anew(
             return
         await asyncio.sleep(0.1)
     pytest.fail("the campaign was not archived")
+
+
+async def test_a_run_archives_what_is_named(
+    project: Project, care: ShadowCareActivities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflows.shadow_care, "BARRIER", timedelta(seconds=1))
+    monkeypatch.setattr(activities.shadow_care, "_JUST_USED", -timedelta(minutes=1))
+    client, queue = project.stage.client, f"care-{project.workspace_id}"
+    ended = await sent(project, project.request())
+    async with Worker(
+        client,
+        task_queue=queue,
+        workflows=[ShadowCareWorkflow],
+        activities=[care.mark_idle_shadows, care.retire_shadows],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
+        request = CareRequest(workspace_id=project.workspace_id, fingerprints=[ended.fingerprint or ""])
+        done = await client.execute_workflow(ShadowCareWorkflow.run, request, id=queue, task_queue=queue)
+    assert (done.marked, done.retired, done.in_use, done.archived, done.failed) == (1, 1, 0, 1, [])
 
 
 async def test_shadows_are_found_again_after_a_lost_database(project: Project, care: ShadowCareActivities) -> None:
