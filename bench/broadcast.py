@@ -19,34 +19,20 @@ from typing import Any
 
 import httpx
 import orjson
-from pydantic import SecretStr
-from rich.console import Console
 
+from bench.stage import UNLIMITED, Project, new_project, p95, quiet, say
 from cli.broadcasts import start_broadcast
 from cli.development import Development, development_stack
-from cli.install import install
 from cli.sending import send_accepted
 from contracts.broadcast import BroadcastRequest
-from contracts.connector import ConnectorSettings
 from contracts.send import SendRequest
 from runtime.logging import configure_logging
 from runtime.process import run
 from tests.stage import TEMPLATE
 
-console = Console(width=140, highlight=False)
-_UNLIMITED = 10_000
 _CONCURRENCY = 50
 _SINGLE_SENDS = 40
 _BROADCAST_ACTIVITY = "target_audience"
-
-
-@dataclass(frozen=True)
-class Project:
-    """A workspace against a fresh project of the sandbox."""
-
-    workspace_id: str
-    project_id: str
-    key: str
 
 
 @dataclass(frozen=True)
@@ -75,24 +61,8 @@ class Bench:
 
     async def project(self, sends_per_second: float) -> Project:
         """A project and its connector."""
-        name = f"bench-{uuid.uuid4().hex[:6]}"
-        answer = await self._sandbox.post(
-            "/_sandbox/projects", json={"name": name, "data_center": "us", "type": "hybrid"}
-        )
-        made = answer.raise_for_status().json()
-        kinds = {kind["name"].lower(): kind["id"] for kind in made["message_types"]}
-        settings = ConnectorSettings.model_validate(
-            {
-                "data_center": "us",
-                "transactional_message_type_id": kinds["transactional"],
-                "marketing_message_type_id": kinds["marketing"],
-                "sends_per_second": sends_per_second,
-                "confirm_within_seconds": 1,
-            }
-        )
-        c = self._development.connection
-        await install(c.store, c.temporal, c.settings.task_queue, name, settings, SecretStr(made["keys"]["server"]))
-        return Project(name, str(made["project_id"]), made["keys"]["server"])
+        settings: dict[str, object] = {"sends_per_second": sends_per_second, "confirm_within_seconds": 1}
+        return await new_project(self._sandbox, self._development.connection, settings)
 
     def audience(self, recipients: int) -> Path:
         """A file of JSON Lines."""
@@ -186,15 +156,6 @@ def peak_mb(pid: int) -> float:
     raise RuntimeError("no VmHWM")
 
 
-def _quiet(text: str) -> None:
-    del text
-
-
-def p95(values: list[float]) -> float:
-    """The 95th percentile."""
-    return statistics.quantiles(values, n=20)[-1]
-
-
 async def plain_loop(recipients: int, campaign: int, key: str, sandbox: str) -> None:
     """Targets everybody and forgets it: the most that this client and this sandbox can do together."""
     numbers = iter(range(recipients))
@@ -217,19 +178,10 @@ async def plain_loop(recipients: int, campaign: int, key: str, sandbox: str) -> 
     sys.stdout.write(f"{recipients / (time.perf_counter() - began)}\n")
 
 
-class Findings:
-    """One line as soon as it is known: a run takes minutes."""
-
-    def add_row(self, measure: str, found: str, goal: str) -> None:
-        """Prints it."""
-        console.print(f"{measure:<46}{found:<56}{goal}")
-
-
 async def measure(asked: argparse.Namespace, folder: Path) -> None:
     """What was asked for."""
-    table = Findings()
     os.environ["CONNECTOR_BROADCAST_CONCURRENCY"] = str(_CONCURRENCY)
-    async with development_stack(folder / "stack", _quiet) as development:
+    async with development_stack(folder / "stack", quiet) as development:
         os.environ["CONNECTOR_AUDIENCE_ROOTS"] = str(folder)
         await development.stack.stop("worker")
         for name, queues in {"sends": "sends", "broadcasts": "broadcasts"}.items():
@@ -239,42 +191,42 @@ async def measure(asked: argparse.Namespace, folder: Path) -> None:
         try:
             parts = {"speed": _speed, "rate": _rate, "memory": _memory, "latency": _latency}
             for name in asked.only:
-                await parts[name](bench, asked, table)
+                await parts[name](bench, asked)
         finally:
             await bench.aclose()
 
 
-async def _speed(bench: Bench, asked: argparse.Namespace, table: Findings) -> None:
+async def _speed(bench: Bench, asked: argparse.Namespace) -> None:
     ratios: list[float] = []
     for _ in range(asked.rounds):
-        project = await bench.project(_UNLIMITED)
+        project = await bench.project(UNLIMITED)
         fast = await bench.broadcast(asked.recipients, project)
         plain = await bench.loop(asked.recipients, project)
         ratios.append(fast.rate / plain)
-        table.add_row(f"{asked.recipients:,} recipients", f"{fast.rate:,.0f}/s; plain loop {plain:,.0f}/s", "")
+        say(f"{asked.recipients:,} recipients", f"{fast.rate:,.0f}/s; plain loop {plain:,.0f}/s")
         per_thousand = fast.events / asked.recipients * 1000
-    table.add_row("broadcast / plain loop", f"{statistics.median(ratios):.2f}", "≥ 0.80")
-    table.add_row("history events per 1,000", f"{per_thousand:.1f}", "flat")
+    say("broadcast / plain loop", f"{statistics.median(ratios):.2f}", "≥ 0.80")
+    say("history events per 1,000", f"{per_thousand:.1f}", "flat")
 
 
-async def _rate(bench: Bench, asked: argparse.Namespace, table: Findings) -> None:
-    project = await bench.project(_UNLIMITED)
+async def _rate(bench: Bench, asked: argparse.Namespace) -> None:
+    project = await bench.project(UNLIMITED)
     slow = await bench.broadcast(asked.rate * asked.rate_seconds, project, rate=asked.rate)
     seconds = await bench.per_second(project)
-    table.add_row(f"rate of {asked.rate}/s, {asked.rate_seconds} s", f"{slow.rate / asked.rate:.3f}", "0.97 to 1.00")
-    table.add_row("most in one second", f"{max(seconds.values())}", f"≤ {asked.rate}")
+    say(f"rate of {asked.rate}/s, {asked.rate_seconds} s", f"{slow.rate / asked.rate:.3f}", "0.97 to 1.00")
+    say("most in one second", f"{max(seconds.values())}", f"≤ {asked.rate}")
 
 
-async def _memory(bench: Bench, asked: argparse.Namespace, table: Findings) -> None:
+async def _memory(bench: Bench, asked: argparse.Namespace) -> None:
     peaks: list[float] = []
     for recipients in asked.memory:
-        measured = await bench.broadcast(recipients, await bench.project(_UNLIMITED))
+        measured = await bench.broadcast(recipients, await bench.project(UNLIMITED))
         peaks.append(measured.peak_mb)
     sizes = " → ".join(f"{size:,}: {peak:.0f} MB" for size, peak in zip(asked.memory, peaks, strict=True))
-    table.add_row("peak memory of the worker", f"{sizes}; × {peaks[-1] / peaks[0]:.2f}", "≤ × 1.20")
+    say("peak memory of the worker", f"{sizes}; × {peaks[-1] / peaks[0]:.2f}", "≤ × 1.20")
 
 
-async def _latency(bench: Bench, asked: argparse.Namespace, table: Findings) -> None:
+async def _latency(bench: Bench, asked: argparse.Namespace) -> None:
     project = await bench.project(asked.rate)
     idle = await bench.accepted_ms(project)
     sending = asyncio.create_task(bench.broadcast(asked.rate * asked.rate_seconds, project))
@@ -282,7 +234,7 @@ async def _latency(bench: Bench, asked: argparse.Namespace, table: Findings) -> 
     busy = await bench.accepted_ms(project)
     saturated = not sending.done()
     await sending
-    table.add_row(
+    say(
         "transactional p95, idle → beside a broadcast",
         f"{p95(idle):.0f} ms → {p95(busy):.0f} ms; × {p95(busy) / p95(idle):.2f}{'' if saturated else ' (too short)'}",
         "≤ × 2.00",
