@@ -11,7 +11,7 @@ from temporalio.client import Client
 from temporalio.client import Interceptor as ClientInterceptor
 from temporalio.common import MetricMeter, VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import Runtime
-from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
+from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig, WorkflowRunner
 
 from activities.backfill import BackfillActivities
 from activities.beating import HeartbeatInterceptor
@@ -83,8 +83,10 @@ def make_workers(
     connectors: InstalledConnectors,
     settings: Settings,
     metrics: WorkerMetrics | None = None,
+    workflow_runner: WorkflowRunner | None = None,
 ) -> list[Worker]:
-    """One worker a queue. Both end with the process."""
+    """One worker a queue; all end with the process. Workflows run without the SDK's sandbox unless `workflow_runner`
+    says otherwise: tests have them all run inside it, where what is not deterministic fails."""
     interceptors = make_interceptors(metrics or WorkerMetrics(MetricMeter.noop))
     deployment = deployment_of(settings)
     shadows = ShadowActivities(store, connectors, client, settings.task_queue)
@@ -169,6 +171,7 @@ def make_workers(
             ],
             interceptors=interceptors,
             deployment_config=deployment,
+            workflow_runner=workflow_runner or UnsandboxedWorkflowRunner(),
             max_concurrent_activities=MOST_ACTIVITIES,
             graceful_shutdown_timeout=SHUTDOWN_GRACE,
         ),
@@ -291,4 +294,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run_service(main())
+    run_service(main(), fast=True)

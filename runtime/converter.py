@@ -5,6 +5,7 @@ fits no contract is told by `Received`; what is not even JSON (a lone surrogate,
 wrongly, is told here.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_args, get_origin
 
@@ -78,18 +79,21 @@ def _is_from_outside(type_hint: Any) -> bool:
     return any(get_origin(one) is Received for one in (type_hint, *get_args(type_hint)))
 
 
+_CONVERTERS: Sequence[EncodingPayloadConverter] = (
+    UnopenedConverter(),
+    *(
+        RefusingJsonConverter() if isinstance(converter, JSONPlainPayloadConverter) else converter
+        for converter in DefaultPayloadConverter.default_encoding_payload_converters
+    ),
+)
+
+
 class RefusingPayloadConverter(CompositePayloadConverter):
     """The default converters, with ours in the place of JSON."""
 
     def __init__(self) -> None:
-        """One set a process."""
-        super().__init__(
-            UnopenedConverter(),
-            *(
-                RefusingJsonConverter() if isinstance(converter, JSONPlainPayloadConverter) else converter
-                for converter in DefaultPayloadConverter.default_encoding_payload_converters
-            ),
-        )
+        """The SDK makes one for each task: they share the parts."""
+        super().__init__(*_CONVERTERS)
 
 
 class CodedFailureConverter(DefaultFailureConverter):

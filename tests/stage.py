@@ -22,6 +22,7 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 from temporalio.converter import DataConverter
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.connectors import InstalledConnectors
 from contracts.attributes import SEARCH_ATTRIBUTES
@@ -255,7 +256,8 @@ async def stage(
         metrics = WorkerMetrics(make_runtime(metrics_address).metric_meter)
         connectors = InstalledConnectors(store, client_factory(settings, metrics.call))
         stack.push_async_callback(connectors.close)
-        await stack.enter_async_context(at_work(make_workers(client, store, connectors, settings, metrics)))
+        workers = make_workers(client, store, connectors, settings, metrics, SandboxedWorkflowRunner())
+        await stack.enter_async_context(at_work(workers))
         sandbox_http = await stack.enter_async_context(httpx.AsyncClient(base_url=sandbox_url, timeout=30))
         endpoint_http = await stack.enter_async_context(httpx.AsyncClient(base_url=endpoint_url, timeout=30))
         metrics_url = f"http://{metrics_address}/metrics"
