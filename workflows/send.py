@@ -2,73 +2,44 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.backfill import BackfillActivities
-    from activities.outcome import OutcomeActivities
-    from activities.preview import PreviewActivities
-    from activities.send import SendActivities
-    from activities.shadow import ShadowActivities
-    from activities.target import TargetActivities
     from contracts.errors import ConnectorError, ErrorCode
     from contracts.event import Event, in_order
     from contracts.names import shadow_workflow_id
-    from contracts.preview import PreviewRequest
     from contracts.received import Received
     from contracts.send import DRY_RUN, CancelAnswer, SendRequest, SendResult, SendStatus, standing
-    from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
-    from contracts.target import (
-        FindOutcomeRequest,
-        FingerprintRequest,
-        FoundOutcome,
-        PreparedSend,
-        ProfileRequest,
-        SendEnding,
-        TargetEnd,
-        TargetOutcome,
-        TargetRequest,
-        TemplateBody,
-    )
+    from contracts.shadow import Shadow
+    from contracts.target import PreparedSend, SendEnding, TargetEnd, TargetOutcome
+    from workflows.doubt import Doubt
     from workflows.failures import failure, failure_of, gave_up, ran_out_of_time
+    from workflows.send_steps import (
+        close_send,
+        ensure_shadow,
+        look_for_events,
+        prepare,
+        preview,
+        target,
+        upsert_profile,
+    )
     from workflows.send_window import show_send
+    from workflows.waiting import wait_until
     from workflows.window import failed_with, next_step
 
-OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
-"""Our store and Temporal: tried until they are back; the run stays open and shows the last error."""
-PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=2))
-"""Iterable: tried for as long as the connector lets a send wait (`schedule_to_close` at each call)."""
-
-OWN_TIMEOUT = timedelta(seconds=30)
-"""A transaction or two, and the images of a template."""
-CALL_TIMEOUT = timedelta(seconds=60)
-"""One call to Iterable; longer than the client's own timeouts together, so that the client's verdict comes first."""
-LOOK_TIMEOUT = timedelta(minutes=3)
-"""Three calls to Iterable, and a turn for two of them."""
-LOOK_UP_PATIENCE = timedelta(minutes=10)
-"""How long an unconfirmed send tries to ask Iterable for its events. The hourly back-fill finds them later as well."""
 INBOX_PATIENCE = timedelta(minutes=1)
 """What the inbox may take to join events that were found and tell the run."""
-PREVIEW_TIMEOUT = timedelta(seconds=90)
-"""A template that was just made may not be found for some 15 s."""
-PREVIEW_PATIENCE = timedelta(minutes=10)
-"""Somebody waits for it: Iterable being away for longer is an answer too."""
-SHADOW_TIMEOUT = timedelta(hours=25)
-"""Longer than the run that makes the shadow may take."""
-HEARTBEAT = timedelta(seconds=15)
-"""How soon a worker that died is noticed."""
+LISTED_AFTER = timedelta(seconds=30)
+"""How long lists of runs may call a send under way after Iterable took it. The first event mostly comes sooner and
+is written there anyway: that saves an event of history and an action for each send."""
 LONGEST_WAIT = timedelta(days=365)
 LARGEST_START = 1_900_000
 """Bytes of a run's first events. Temporal takes 2 MiB for one payload, and the first activity gets the request and a
 little more: a request that just fits the start would not fit there, and the run would be stuck."""
-SPREAD = 0.25
-"""Of a wait: up to so much is added by chance."""
 MOST_EVENTS = 200
 """Events a run keeps; the timeline in the store has them all."""
 _SETTLED = frozenset({SendStatus.SKIPPED, SendStatus.BOUNCED, SendStatus.COMPLAINED})
@@ -83,11 +54,6 @@ def _check_size(request: SendRequest) -> None:
         html = len(request.template.html) if request.template else 0
         code = ErrorCode.TEMPLATE_TOO_LARGE if html > LARGEST_START // 2 else ErrorCode.REQUEST_INVALID
         raise failure(code, f"The request has about {size} bytes, and {LARGEST_START} are the most")
-
-
-def _priority(request: SendRequest) -> Priority:
-    """Where activities wait for a slot: transactional first, and workspaces in turns."""
-    return Priority(priority_key=2 if request.stream == "transactional" else 4, fairness_key=request.workspace_id)
 
 
 class _Cancelled(Exception):
@@ -106,9 +72,7 @@ class SendWorkflow:
         self._accepted_at: datetime | None = None
         self._events: dict[str, Event] = {}
         self._cancellable: asyncio.Task[Any] | None = None
-        self._in_doubt = False  # an attempt may have reached Iterable, and nobody knows
-        self._looks = 0
-        self._answered_since: datetime | None = None  # from when on Iterable has answered every look
+        self._doubt = Doubt()
         self._cancel_asked = False
         self._result: SendResult | None = None
         self._failure: ApplicationError | None = None
@@ -150,11 +114,10 @@ class SendWorkflow:
 
     async def _give_up(self, request: SendRequest) -> SendResult:
         """Cancelled. Whether anything went out decides how the send ends, not when it was cancelled."""
-        if self._in_doubt:
-            found = await self._evidence(request)
+        if self._doubt.exists:
+            found = await self._doubt.look(request)
             if found.verdict == "unknown":
-                raise failure(ErrorCode.OUTCOME_UNKNOWN, self._what_was_tried(1))
-            self._in_doubt = False
+                raise self._doubt.remains(attempts=1)
             self._accepted_at = found.accepted_at
         if self._accepted_at is not None:
             return await self._conclude(request)
@@ -183,31 +146,13 @@ class SendWorkflow:
     async def _preview(self, request: SendRequest, prepared: PreparedSend) -> SendResult:
         """The end of a dry run: the message is rendered, and nobody gets it."""
         self._show(request, None, "has the message rendered; nothing will be sent")
-        summary = await workflow.execute_activity_method(
-            PreviewActivities.preview_send,
-            PreviewRequest(send=request, prepared=prepared),
-            start_to_close_timeout=PREVIEW_TIMEOUT,
-            schedule_to_close_timeout=PREVIEW_PATIENCE,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=PROVIDER,
-        )
+        summary = await preview(request, prepared)
         self._show(request, SendStatus.SKIPPED, "nothing, this was a dry run")
         return self._snapshot(SendStatus.SKIPPED, DRY_RUN).model_copy(update={"preview": summary})
 
     async def _prepare(self, request: SendRequest) -> PreparedSend:
         self._show(request, None, "checks the request, and looks for its content in Iterable")
-        self._prepared = await workflow.execute_activity_method(
-            SendActivities.fingerprint_template,
-            args=[
-                FingerprintRequest.of(request, workflow.info().first_execution_run_id),
-                request.template and TemplateBody(workspace_id=request.workspace_id, template=request.template),
-            ],
-            summary=f"{request.stream}, {'content in full' if request.template else 'content by ref'}",
-            start_to_close_timeout=OWN_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=OWN,
-            priority=_priority(request),
-        )
+        self._prepared = await prepare(request)
         self._unless_cancelled()
         return self._prepared
 
@@ -219,34 +164,11 @@ class SendWorkflow:
             "waits for this content's template and campaign in Iterable: the run "
             f"`{shadow_workflow_id(request.workspace_id, prepared.fingerprint)}` makes them",
         )
-        wanted = ShadowRequest(
-            workspace_id=request.workspace_id,
-            fingerprint=prepared.fingerprint,
-            template_ref=prepared.template_ref,
-            message_type_id=prepared.message_type_id,
-        )
-        waiting = workflow.start_activity_method(
-            ShadowActivities.ensure_shadow,
-            ShadowWanted(shadow=wanted, gone=gone),
-            summary=f"content {prepared.fingerprint[:12]}",
-            task_queue=f"{workflow.info().task_queue}-shadow",  # who waits must take no slot from who works
-            start_to_close_timeout=SHADOW_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=OWN,
-        )
-        return await self._cancellably(waiting)
+        return await self._cancellably(ensure_shadow(request, prepared, gone))
 
     async def _write_profile(self, request: SendRequest, prepared: PreparedSend) -> None:
         self._unless_cancelled()
-        writing = workflow.start_activity_method(
-            SendActivities.upsert_profile,
-            ProfileRequest(workspace_id=request.workspace_id, recipient=request.recipient),
-            start_to_close_timeout=CALL_TIMEOUT,
-            schedule_to_close_timeout=timedelta(seconds=prepared.pace.give_up_after_seconds),
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=PROVIDER,
-        )
-        await self._cancellably(writing)
+        await self._cancellably(upsert_profile(request, prepared))
         wait = prepared.pace.profile_wait_seconds
         until = workflow.now() + timedelta(seconds=wait)
         self._show(request, None, "waits for Iterable to know the profile that was written", until)
@@ -270,7 +192,11 @@ class SendWorkflow:
                 case TargetEnd.TAKEN:
                     return outcome.accepted_at or workflow.now()
                 case TargetEnd.UNKNOWN:
-                    found = await self._find_out(request, prepared, until)
+                    window = workflow.now() + timedelta(seconds=prepared.pace.reconcile_within_seconds)
+                    self._show(request, None, "looks for evidence of an attempt whose answer was lost", window)
+                    found = await self._doubt.settle(
+                        request, prepared.pace, window, until, heard=lambda: bool(self._events)
+                    )
                     if found.verdict == "taken":
                         return found.accepted_at or workflow.now()
                     if found.verdict == "unknown":
@@ -278,7 +204,7 @@ class SendWorkflow:
                     elif workflow.now() >= until:
                         raise gave_up()
                     if repeats > prepared.pace.may_repeat:
-                        raise failure(ErrorCode.OUTCOME_UNKNOWN, self._what_was_tried(repeats))
+                        raise self._doubt.remains(attempts=repeats)
                     continue
                 case TargetEnd.RECIPIENT_UNKNOWN:
                     if not may_write_profile:
@@ -297,83 +223,26 @@ class SendWorkflow:
         attempt that is under way, so that its answer is known."""
         if self._shadow is None:
             raise RuntimeError("there is no campaign to target")
-        self._in_doubt = True
-        self._answered_since = None
-        targeting = workflow.start_activity_method(
-            TargetActivities.target_recipient,
-            TargetRequest(
-                workspace_id=request.workspace_id,
-                send_id=request.send_id,
-                stream=request.stream,
-                recipient=request.recipient,
-                data=request.data,
-                metadata=request.metadata,
-                shadow=self._shadow,
-                excused=excused,
-            ),
-            summary=f"campaign {self._shadow.campaign_id}",
-            start_to_close_timeout=CALL_TIMEOUT,
-            # Past its time goes only what the stream's policy sends again: one call.
-            schedule_to_close_timeout=until - workflow.now() if until > workflow.now() else CALL_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=PROVIDER,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            priority=_priority(request),
-        )
+        self._doubt.arises()
         try:
-            outcome = await self._cancellably(targeting)
+            outcome = await self._cancellably(target(request, self._shadow, until, excused))
         except ActivityError as error:
             if self._is_cancelled or ran_out_of_time(error):
                 outcome = await self._after_all(request, error)
             else:
-                self._in_doubt = excused > 0  # this attempt failed for certain
+                self._doubt.exists = excused > 0  # this attempt failed for certain
                 raise
-        self._in_doubt = outcome.end is TargetEnd.UNKNOWN or (outcome.end is not TargetEnd.TAKEN and excused > 0)
+        self._doubt.exists = outcome.end is TargetEnd.UNKNOWN or (outcome.end is not TargetEnd.TAKEN and excused > 0)
         return outcome
 
     async def _after_all(self, request: SendRequest, error: ActivityError) -> TargetOutcome:
         """The activity was given up or cancelled while an attempt may have been under way: what does the ledger say?"""
-        found = await self._evidence(request)
+        found = await self._doubt.look(request)
         if found.verdict == "taken":
             return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=found.accepted_at)
         if found.verdict == "unknown":
             return TargetOutcome(end=TargetEnd.UNKNOWN)
-        self._in_doubt = False
         raise (_Cancelled() if self._is_cancelled else failure_of(error)) from None
-
-    async def _find_out(self, request: SendRequest, prepared: PreparedSend, until: datetime) -> FoundOutcome:
-        """An attempt's answer was lost: look for evidence until there is some, or the window ends. The window does not
-        end while Iterable cannot be asked, unless the send has waited for as long as it may (`until`)."""
-        window = workflow.now() + timedelta(seconds=prepared.pace.reconcile_within_seconds)
-        self._show(request, None, "looks for evidence of an attempt whose answer was lost", window)
-        while True:
-            self._looks += 1
-            found = await self._evidence(request)
-            if found.verdict != "unknown":
-                self._in_doubt = False
-                return found
-            left = (window if found.asked else max(window, until)) - workflow.now()
-            if left <= timedelta(0):
-                return found
-            every = self._spread(timedelta(seconds=prepared.pace.evidence_every_seconds))
-            await self._until(lambda: bool(self._events), min(left, every), "next look for evidence")
-
-    async def _evidence(self, request: SendRequest) -> FoundOutcome:
-        found = await workflow.execute_activity_method(
-            OutcomeActivities.find_outcome,
-            FindOutcomeRequest(
-                workspace_id=request.workspace_id,
-                send_id=request.send_id,
-                recipient=request.recipient,
-                answered_since=self._answered_since,
-            ),
-            summary="did a lost attempt reach Iterable?",
-            start_to_close_timeout=LOOK_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=OWN,
-        )
-        self._answered_since = (self._answered_since or workflow.now()) if found.asked else None
-        return found
 
     # ── what becomes of it ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -381,18 +250,21 @@ class SendWorkflow:
         """Until the first event, and then until the message is settled or has been quiet for long enough."""
         confirm_within = timedelta(seconds=prepared.pace.confirm_within_seconds)
         settle_for = timedelta(seconds=prepared.pace.settle_for_seconds)
-        self._show(
-            request, self._status(), "Iterable has it; waits for the first event", workflow.now() + confirm_within
-        )
+        until = workflow.now() + confirm_within
+        step = "Iterable has it; waits for the first event"
+        self._show(request, self._status(), step, until, is_listed=False)
         with contextlib.suppress(_Cancelled, asyncio.CancelledError):  # Iterable has it; who cancels stops following
             if workflow.cancellation_reason() is not None:  # it came while the message went out
                 raise _Cancelled
-            await self._until(lambda: self._status() is not SendStatus.ACCEPTED, confirm_within, "first event")
-            if self._status() is SendStatus.ACCEPTED and await self._look_for_events(request):
-                await self._until(lambda: self._status() is not SendStatus.ACCEPTED, INBOX_PATIENCE, "events to arrive")
-            if self._status() is not SendStatus.ACCEPTED:
+            if not await wait_until(self._is_reported, min(LISTED_AFTER, confirm_within), "first event, soon"):
+                self._show(request, self._status(), step, until)
+                if workflow.now() < until:
+                    await wait_until(self._is_reported, until - workflow.now(), "first event")
+            if not self._is_reported() and await self._look_for_events(request):
+                await wait_until(self._is_reported, INBOX_PATIENCE, "events to arrive")
+            if self._is_reported():
                 self._show(request, self._status(), "waits for a bounce or a complaint", workflow.now() + settle_for)
-                await self._until(lambda: self._status() in _SETTLED, settle_for, "bounce or complaint")
+                await wait_until(lambda: self._status() in _SETTLED, settle_for, "bounce or complaint")
         return await self._conclude(request)
 
     async def _conclude(self, request: SendRequest) -> SendResult:
@@ -407,16 +279,7 @@ class SendWorkflow:
         events that will come through the inbox; no, where Iterable could not be asked in time."""
         self._show(request, SendStatus.ACCEPTED, "asks Iterable for events, since none came")
         try:
-            found = await workflow.execute_activity_method(
-                BackfillActivities.look_for_events,
-                FindOutcomeRequest(
-                    workspace_id=request.workspace_id, send_id=request.send_id, recipient=request.recipient
-                ),
-                start_to_close_timeout=CALL_TIMEOUT,
-                heartbeat_timeout=HEARTBEAT,
-                schedule_to_close_timeout=LOOK_UP_PATIENCE,
-                retry_policy=PROVIDER,
-            )
+            found = await look_for_events(request)
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from None
@@ -428,26 +291,16 @@ class SendWorkflow:
         self._show(request, status, "nothing, this send is over")
         ending = SendEnding(workspace_id=request.workspace_id, send_id=request.send_id, status=status, reason=reason)
         try:
-            await self._close(ending)
+            await close_send(ending)
         except ActivityError as error:
             if not is_cancelled_exception(error):
                 raise
-            await self._close(ending)  # a cancellation comes too late for an end
+            await close_send(ending)  # a cancellation comes too late for an end
         return self._snapshot(status, reason)
 
-    async def _close(self, ending: SendEnding) -> None:
-        await workflow.execute_activity_method(
-            SendActivities.close_send,
-            ending,
-            summary=f"{ending.status} {ending.reason or ''}".strip(),
-            start_to_close_timeout=OWN_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=OWN,
-        )
-
     async def _fail(self, request: SendRequest, error: ApplicationError) -> SendResult:
-        if self._in_doubt and error.type != ErrorCode.OUTCOME_UNKNOWN:  # whatever else failed, that matters most
-            error = failure(ErrorCode.OUTCOME_UNKNOWN, f"{self._what_was_tried(1)}; then {error.type}")
+        if self._doubt.exists and error.type != ErrorCode.OUTCOME_UNKNOWN:  # whatever else failed, that matters most
+            error = self._doubt.remains(attempts=1, then=error.type)
         if self._prepared is not None:  # it is in the ledger
             await self._end(request, SendStatus.FAILED, error.type)
         self._show_step(request, SendStatus.FAILED, failed_with(error))
@@ -493,14 +346,11 @@ class SendWorkflow:
 
     # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _what_was_tried(self, lost: int) -> str:
-        return (
-            f"The answer to {lost} attempt{'s' * (lost > 1)} was lost, and {self._looks} looks at our events and at "
-            "Iterable's records proved neither that the message went out nor that it did not"
-        )
-
     def _is_decided(self) -> bool:
         return self._accepted_at is not None or self._result is not None or self._failure is not None
+
+    def _is_reported(self) -> bool:
+        return self._status() is not SendStatus.ACCEPTED
 
     def _status(self) -> SendStatus:
         return self._standing()[0]
@@ -517,10 +367,6 @@ class SendWorkflow:
         if self._is_cancelled:
             raise _Cancelled
 
-    def _spread(self, wait: timedelta) -> timedelta:
-        """Answers are lost by the hundred when Iterable stumbles: those who ask come back at different moments."""
-        return wait * (1 + SPREAD * workflow.random().random())
-
     async def _cancellably(self, activity: asyncio.Task[T]) -> T:
         """Awaits an activity that the update `cancel` may cancel."""
         self._cancellable = activity
@@ -531,23 +377,25 @@ class SendWorkflow:
 
     async def _wait(self, duration: timedelta, what: str) -> None:
         """A durable wait that a cancellation ends."""
-        await self._until(lambda: self._cancel_asked, duration, what)
+        await wait_until(lambda: self._cancel_asked, duration, what)
         self._unless_cancelled()
 
-    async def _until(self, condition: Callable[[], bool], at_most: timedelta, what: str) -> None:
-        """`what` names the timer in the Temporal UI."""
-        try:
-            await workflow.wait_condition(condition, timeout=at_most, timeout_summary=what)
-        except TimeoutError:
-            return
+    def _show(
+        self,
+        request: SendRequest,
+        status: SendStatus | None,
+        step: str,
+        until: datetime | None = None,
+        *,
+        is_listed: bool = True,
+    ) -> None:
+        self._show_step(request, status, next_step(step, until), is_listed=is_listed)
 
-    def _show(self, request: SendRequest, status: SendStatus | None, step: str, until: datetime | None = None) -> None:
-        self._show_step(request, status, next_step(step, until))
-
-    def _show_step(self, request: SendRequest, status: SendStatus | None, step: str) -> None:
+    def _show_step(self, request: SendRequest, status: SendStatus | None, step: str, *, is_listed: bool = True) -> None:
         self._view = request, status, step
         events = list(self._events.values())
-        show_send(request, self._prepared, self._shadow, status or SendStatus.SENDING, events, step)
+        shown = status or SendStatus.SENDING
+        show_send(request, self._prepared, self._shadow, shown, events, step, is_listed=is_listed)
 
     def _show_events(self) -> None:
         """Events came while the run goes on with what it does."""

@@ -30,8 +30,11 @@ def show_send(
     status: SendStatus,
     events: list[Event],
     step: str,
+    *,
+    is_listed: bool,
 ) -> None:
-    """Puts a send's state into its run's details and search attributes. `step` is a paragraph."""
+    """Puts a send's state into its run's details and, where it is to be listed, into search attributes. `step` is a
+    paragraph."""
     attributes = {WORKSPACE: request.workspace_id, STREAM: str(request.stream), STATUS: str(status)}
     rows = [("send", f"`{request.send_id}`")]
     if prepared is not None:
@@ -42,7 +45,7 @@ def show_send(
     if prepared is not None:
         rows += [("fingerprint", f"`{prepared.fingerprint}`"), ("template ref", f"`{prepared.template_ref}`")]
     show(
-        attributes,
+        attributes if is_listed else {},
         f"**{status}** · {plain(request.summary)}",
         step,
         bullets(*(_row(event) for event in in_order(events))),

@@ -1,0 +1,61 @@
+"""Doubt: an attempt may have reached Iterable, and nobody knows. How a send finds out, and says what it tried."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from workflows.waiting import spread, wait_until
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.errors import ErrorCode
+    from contracts.send import SendRequest
+    from contracts.target import FoundOutcome, Pace
+    from workflows.failures import failure
+    from workflows.send_steps import find_outcome
+
+
+class Doubt:
+    """`exists` from before an attempt leaves until its outcome is known."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.exists = False
+        self._looks = 0
+        self._answered_since: datetime | None = None  # from when on Iterable has answered every look
+
+    def arises(self) -> None:
+        """An attempt is about to leave."""
+        self.exists = True
+        self._answered_since = None
+
+    async def look(self, request: SendRequest) -> FoundOutcome:
+        """Looks for evidence once."""
+        found = await find_outcome(request, self._answered_since)
+        self._answered_since = (self._answered_since or workflow.now()) if found.asked else None
+        if found.verdict != "unknown":
+            self.exists = False
+        return found
+
+    async def settle(
+        self, request: SendRequest, pace: Pace, window: datetime, until: datetime, heard: Callable[[], bool]
+    ) -> FoundOutcome:
+        """Looks for evidence until there is some, or the window ends. The window does not end while Iterable cannot be
+        asked, unless the send has waited for as long as it may (`until`). What is `heard` brings the next look on."""
+        while True:
+            self._looks += 1
+            found = await self.look(request)
+            left = (window if found.asked else max(window, until)) - workflow.now()
+            if found.verdict != "unknown" or left <= timedelta(0):
+                return found
+            every = spread(timedelta(seconds=pace.evidence_every_seconds))
+            await wait_until(heard, min(left, every), "next look for evidence")
+
+    def remains(self, attempts: int, then: str | None = None) -> ApplicationError:
+        """The failure of a send whose outcome nobody can tell; `then` is what else went wrong."""
+        what = (
+            f"The answer to {attempts} attempt{'s' * (attempts > 1)} was lost, and {self._looks} looks at our events "
+            "and at Iterable's records proved neither that the message went out nor that it did not"
+        )
+        return failure(ErrorCode.OUTCOME_UNKNOWN, what if then is None else f"{what}; then {then}")
