@@ -170,6 +170,8 @@ def _temporal(ports: dict[str, int], addresses: Addresses, database: Path | None
         *("server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"),
         *("--port", str(ports["temporal"]), "--ui-port", str(ports["temporal ui"])),
         *("--ui-codec-endpoint", f"{addresses.endpoint}/codec"),
+        # One shard serves this whole server: at the default of 20 reads a second every step of a run waits for 50 ms.
+        *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=500"),
         *("--dynamic-config-value", "matching.enableFairness=true"),  # workspaces take turns; priority is on by default
     ]
     for name in SEARCH_ATTRIBUTES:

@@ -48,16 +48,12 @@ class Paces(Repository):
         """
         now = self._clock()
         mine = (pace.c.workspace_id == workspace_id) & (pace.c.operation == operation)
-        await self._connection.execute(
-            self._upsert(pace)
-            .values(workspace_id=workspace_id, operation=operation, next_at=now)
-            .on_conflict_do_nothing()
-        )
-        row = (
-            await self._connection.execute(
-                select(pace.c.next_at, pace.c.share, pace.c.slowed_at).where(mine).with_for_update()
-            )
-        ).one()
+        locked = select(pace.c.next_at, pace.c.share, pace.c.slowed_at).where(mine).with_for_update()
+        row = (await self._connection.execute(locked)).one_or_none()
+        if row is None:
+            first = {"workspace_id": workspace_id, "operation": operation, "next_at": now}
+            await self._connection.execute(self._upsert(pace).values(first).on_conflict_do_nothing())
+            row = (await self._connection.execute(locked)).one()
         turn = max(now, row.next_at)
         interval = timedelta(seconds=1 / (per_second * share_now(row.share, row.slowed_at, now)))
         beyond = now + at_most - turn

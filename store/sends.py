@@ -336,10 +336,11 @@ class Sends(Repository):
         await self._connection.execute(
             update(send)
             .where(_is(workspace_id, send_id), send.c.accepted_at.is_(None))
-            .values(accepted_at=accepted_at, changed_at=accepted_at)
-        )
-        await self._connection.execute(
-            update(send).where(_is(workspace_id, send_id), send.c.status.is_(None)).values(status=SendStatus.ACCEPTED)
+            .values(
+                accepted_at=accepted_at,
+                changed_at=accepted_at,
+                status=func.coalesce(send.c.status, SendStatus.ACCEPTED.value),
+            )
         )
 
     async def _among(self, workspace_id: str, column: Any, values: Sequence[str]) -> list[SendRow]:
