@@ -54,10 +54,16 @@ KILLS ?= 5
 chaos-broadcast: $(READY) ## Kill the worker again and again during a broadcast (RECIPIENTS=, KILLS=, SEED=)
 	@$(BIN)/python -m tests.broadcast_chaos --recipients $(RECIPIENTS) --kills $(KILLS) --seed $(SEED)
 
+bench: $(READY) ## All benches in one table: ratios, actions, history, rows
+	@$(BIN)/python -m bench
+bench-sends: $(READY) ## Measure cached sends against a bare workflow, with 1, 2 and 4 worker processes (ARGS=)
+	@$(BIN)/python -m bench.sends $(ARGS)
+bench-costs: $(READY) ## Count what a send costs: actions, history events and bytes, database rows
+	@$(BIN)/python -m bench.costs $(ARGS)
 bench-broadcast: $(READY) ## Measure a broadcast against a loop that keeps no record (ARGS="--recipients 50000 …")
 	@$(BIN)/python -m bench.broadcast $(ARGS)
 bench-suppressions: $(READY) ## Import a million suppressions: rows/s against a bare insert, and memory
-	@$(BIN)/python bench/suppression_import.py
+	@$(BIN)/python -m bench.suppression_import
 bench-events: $(READY) ## Measure the intake and the drain of webhooks: one table of ratios
 	@$(BIN)/python -m bench.events
 bench-kills: $(READY) ## Flood a stack with webhooks and kill its processes meanwhile: nothing acknowledged may be lost
@@ -87,4 +93,4 @@ lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra browser -c requirements/dev.lock -o requirements/browser.lock
 	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock
 
-.PHONY: histories chaos-broadcast bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-api fuzz-templates screenshots lock
+.PHONY: histories chaos-broadcast bench bench-sends bench-costs bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-api fuzz-templates screenshots lock

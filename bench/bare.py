@@ -4,7 +4,7 @@ which do nothing, and an update that tells when they are done. A process of its 
 from datetime import timedelta
 
 from temporalio import activity, workflow
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 with workflow.unsafe.imports_passed_through():
     from runtime.logging import configure_logging
@@ -62,10 +62,11 @@ async def main() -> None:
         task_queue=QUEUE,
         workflows=[BareWorkflow],
         activities=[prepare, target],
+        workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=MOST_ACTIVITIES,
     ):
         await stop.wait()
 
 
 if __name__ == "__main__":
-    run_service(main())
+    run_service(main(), fast=True)

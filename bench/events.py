@@ -18,11 +18,10 @@ from pathlib import Path
 from secrets import token_urlsafe
 
 import orjson
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import func, insert, select
 
 from bench.load import Flood, flood
+from bench.stage import say
 from endpoint.tokens import token_hash
 from runtime.settings import Settings
 from runtime.temporal import connect
@@ -179,41 +178,36 @@ def _database(engine: str, folder: Path) -> Iterator[str]:
         yield server.create("bench")
 
 
-def _row(engine: str, found: Measured) -> list[str]:
-    return [
-        engine,
-        f"{found.nothing:,.0f}/s",
-        f"{found.endpoint:,.0f}/s",
-        f"{found.signalling:,.0f}/s",
-        f"{found.endpoint / found.nothing:.2f} (≥ 0.5)",
-        f"{found.endpoint / found.signalling:.0f} (≥ 10)",
-        f"{found.p99_ms:.0f} ms at {found.half_rate / found.endpoint:.2f} a (< 100)",
-        f"{found.drain / found.endpoint:.2f} (≥ 0.3)",
-        f"{found.acknowledged:,} acknowledged, {found.on_timeline:,} on timelines, {found.twice} twice",
-    ]
+def _tell(engine: str, found: Measured) -> None:
+    rates = f"a {found.endpoint:,.0f}/s, b {found.signalling:,.0f}/s, c {found.nothing:,.0f}/s"
+    say(f"{engine}: acknowledged, signalled, nothing", rates)
+    say(f"{engine}: a / c", f"{found.endpoint / found.nothing:.2f}", "≥ 0.50")
+    say(f"{engine}: a / b", f"{found.endpoint / found.signalling:.0f}", "≥ 10")
+    say(f"{engine}: p99", f"{found.p99_ms:.0f} ms at {found.half_rate / found.endpoint:.2f} of a", "< 100 ms")
+    say(f"{engine}: drain / a", f"{found.drain / found.endpoint:.2f} ({found.drain:,.0f}/s)", "≥ 0.30")
+    checked = f"{found.acknowledged:,} acknowledged, {found.on_timeline:,} on timelines, {found.twice} twice"
+    say(f"{engine}: checked", checked, "each once")
 
 
 async def main() -> None:
-    """Prints the table."""
+    """Prints a line for each finding."""
     parser = argparse.ArgumentParser(prog="bench.events", description=__doc__)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engine", action="append", choices=["sqlite", "postgresql"])
     asked = parser.parse_args()
-    table = Table("engine", "c: nothing", "a: endpoint", "b: a signal each", "a/c", "a/b", "p99", "drain/a", "checked")
     for engine in asked.engine or ["sqlite", "postgresql"]:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
                 with _database(engine, Path(folder)) as url:
                     found = await measure(url, Path(folder), asked.seconds, asked.connections, asked.rounds)
             except NoPostgres as reason:
-                table.add_row(engine, f"skipped: {reason}")
+                say(engine, f"skipped: {reason}")
                 continue
-        table.add_row(*_row(engine, found))
+        _tell(engine, found)
         if found.on_timeline < found.acknowledged or found.twice:
             raise SystemExit(f"{engine}: events were lost, or are there twice: {found}")
-    Console(width=220).print(table)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Importing a million suppressions: rows a second against a bare executemany of the same rows, and peak memory.
 
-    python bench/suppression_import.py [rows]
+    python -m bench.suppression_import [rows]
 
 The bare one inserts rows that are hashed and sealed already, through the driver itself, into a table of the same
 columns and keys, in transactions of the same size. What the import does on top: read the file, check addresses, hash,
@@ -17,9 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from bench.stage import say
 from cli.importing import ROWS_A_TRANSACTION, import_suppressions
 from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
@@ -92,12 +90,11 @@ async def measure(rows: int, folder: Path) -> None:
     await store.close()
     bare = bare_insert(database, folder / "bare.db")
 
-    table = Table("what", "seconds", "rows/s", "against bare", title=f"{rows:,} suppressions", title_justify="left")
-    for what, seconds in (("bare executemany", bare), ("import", took[0]), ("the same again", took[1])):
-        table.add_row(what, f"{seconds:.1f}", f"{rows / seconds:,.0f}", f"{bare / seconds:.2f}")
-    console = Console()
-    console.print(table)
-    console.print(f"peak RSS: {at_start:.0f} MB before, {quarter[0]:.0f} MB at a quarter, {after:.0f} MB after both")
+    say(f"bare executemany of {rows:,} rows", f"{rows / bare:,.0f} rows/s")
+    say("import, and the same again", f"{rows / took[0]:,.0f} rows/s, {rows / took[1]:,.0f} rows/s")
+    say("import / bare", f"{bare / took[0]:.2f}", "≥ 0.50")
+    memory = f"{at_start:.0f} MB before, {quarter[0]:.0f} at a quarter, {after:.0f} after both"
+    say("peak memory of the import", memory, "flat from a quarter on")
 
 
 if __name__ == "__main__":
