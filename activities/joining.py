@@ -15,7 +15,7 @@ from datetime import datetime
 
 from activities.matching import Message, Room, match
 from contracts.event import place
-from contracts.send import standing
+from contracts.send import is_old_news, standing
 from store.events import Link, Move, Place, Recorded
 from store.sends import Known, Standing
 from store.store import Transaction
@@ -53,15 +53,16 @@ async def keep(tx: Transaction, workspace_id: str, recorded: Sequence[Recorded],
     }
     await tx.events.add(workspace_id, new, places)
     fresh = await tx.events.links(workspace_id, sorted({*known, *(one.event.event_id for one in new)} - placed.keys()))
-    touched = {send_id: ours[send_id] for send_id in placed.values()}
-    return placed.keys() | await _settle(tx, workspace_id, fresh, names, touched, followed_since)
+    got_some = {send_id: ours[send_id] for send_id in placed.values()}
+    moved = {send_id for one, send_id in proven if send_id and not _is_old_news(one, ours[send_id].standing)}
+    return placed.keys() | await _settle(tx, workspace_id, fresh, names, got_some, moved, followed_since)
 
 
 async def join(tx: Transaction, workspace_id: str, event_ids: Sequence[str], followed_since: datetime) -> set[str]:
     """As `keep`, for events that are kept."""
     fresh = await tx.events.links(workspace_id, event_ids)
     names = await tx.events.names(workspace_id, sorted({link.message_id for link in fresh if link.message_id}))
-    return await _settle(tx, workspace_id, fresh, names, {}, followed_since)
+    return await _settle(tx, workspace_id, fresh, names, {}, set(), followed_since)
 
 
 def _told_apart(recorded: Sequence[Recorded], known: dict[str, bool]) -> tuple[list[Recorded], dict[str, str]]:
@@ -88,15 +89,24 @@ def _meant(named_send: str | None, message_id: str | None, names: _Names, ours: 
     return min((name for name in names.get(message_id or "", ()) if name in ours), default=None)
 
 
+def _is_old_news(one: Recorded, stood: Standing | None) -> bool:
+    """Most events are: an open or a click of a message that is known to have gone out."""
+    if stood is None or not is_old_news(stood.status, one.event.kind):
+        return False
+    return one.event.message_id is None or one.event.message_id == stood.message_id
+
+
 async def _settle(
     tx: Transaction,
     workspace_id: str,
     fresh: list[Link],
     names: _Names,
     placed: dict[str, Known],
+    moved: set[str],
     followed_since: datetime,
 ) -> set[str]:
-    """Joins fresh events, and whatever else they, or sends that got events just now, decide."""
+    """Joins fresh events, and whatever else they, or sends that got events just now (`placed`), decide. `moved` are
+    those of them that may stand otherwise now."""
     named = await _by_name(tx, workspace_id, fresh, names, followed_since)
     touched = await _place(tx, workspace_id, named, followed_since, firm=True)
     got_some = placed | await tx.sends.known(workspace_id, sorted(touched), followed_since)
@@ -104,7 +114,7 @@ async def _settle(
     inferred = await _by_person(tx, workspace_id, fresh, named, pairs)
     touched |= await _place(tx, workspace_id, inferred, followed_since, firm=False)
     stood = {send_id: one.standing for send_id, one in got_some.items()}
-    await _record_standings(tx, workspace_id, sorted(touched | placed.keys()), stood)
+    await _record_standings(tx, workspace_id, sorted(touched | moved), stood)
     goals = {link.id: send_id for link, send_id in (*named, *inferred)}
     return {link.event_id for link in fresh if goals.get(link.id, link.send_id) is not None}
 

@@ -174,3 +174,12 @@ def standing(events: Sequence[Occurrence]) -> tuple[SendStatus, str | None]:
     if event.kind in {EventKind.OPENED, EventKind.CLICKED} and any(e.kind == EventKind.DELIVERED for e in events):
         return SendStatus.DELIVERED, None
     return _STATUS_OF_KIND[EventKind(event.kind)], event.reason if event.kind in SETTLING else None
+
+
+_TOLD_BY_EVENTS = frozenset(_STATUS_OF_KIND.values())
+_ORDINARY = frozenset(EventKind) - {EventKind.DELIVERED, EventKind.SKIPPED, EventKind.BOUNCED, EventKind.COMPLAINED}
+
+
+def is_old_news(status: SendStatus | None, kind: EventKind) -> bool:
+    """Whether an event of this kind, come to the others, leaves `standing` as it is, whatever the others are."""
+    return status in _TOLD_BY_EVENTS and kind in _ORDINARY

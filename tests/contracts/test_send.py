@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.event import Event, EventKind, in_order
-from contracts.send import SendStatus, standing
+from contracts.send import SendStatus, is_old_news, standing
 
 START = datetime(2026, 1, 2, 18, 0, tzinfo=UTC)
 
@@ -58,3 +58,18 @@ def test_order_and_repetition_of_arrival_change_nothing(events: list[Event], cha
 def test_a_reason_is_told_only_where_it_explains_the_status() -> None:
     assert standing([event(EventKind.BOUNCED, reason="HardBounce")]) == (SendStatus.BOUNCED, "HardBounce")
     assert standing([event(EventKind.CLICKED, reason="hosted_unsubscribe_page")]) == (SendStatus.SENT, None)
+
+
+@given(EVENTS, st.sampled_from(EventKind), st.integers(-3, 6))
+def test_old_news_changes_no_standing(events: list[Event], kind: EventKind, seconds: int) -> None:
+    before = standing(events)
+    if is_old_news(before[0], kind):
+        assert standing([*events, event(kind, 99, "why", seconds)]) == before
+
+
+def test_what_is_old_news() -> None:
+    assert is_old_news(SendStatus.SENT, EventKind.OPENED)
+    assert is_old_news(SendStatus.BOUNCED, EventKind.SENT)
+    assert not is_old_news(SendStatus.ACCEPTED, EventKind.SENT)
+    assert not is_old_news(None, EventKind.SENT)
+    assert not is_old_news(SendStatus.SENT, EventKind.BOUNCED)

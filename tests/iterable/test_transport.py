@@ -99,7 +99,7 @@ async def test_a_refused_connection_is_not_taken() -> None:
 async def test_a_host_without_tls_is_not_taken() -> None:
     """The handshake fails before any of the request is written."""
     async with serving(says(b"HTTP/1.1 400 Bad Request\r\n\r\n", then="close")) as (plain, server):
-        url = str(plain._transport._client.base_url).replace("http://", "https://")
+        url = str(plain._transport._base_url).replace("http://", "https://")
         async with IterableClient(
             data_center="us", api_key=KEY, base_urls=BaseUrls(us=url), timeouts=Timeouts(connect=0.3)
         ) as client:
@@ -120,6 +120,16 @@ async def test_no_free_connection_is_not_taken() -> None:
         await asyncio.gather(*waiting, return_exceptions=True)
     assert caught.value.cause == "PoolTimeout"
     assert len(server.requests) == 100
+
+
+async def test_connections_are_used_again_whatever_pool_they_are_in() -> None:
+    answer = says(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{"channels": []}')
+    async with serving(answer) as (client, server):
+        for _ in range(3):
+            await asyncio.gather(*(client.channels.all() for _ in range(25)))
+        assert server.connections == 25
+        await client.channels.all()
+    assert server.connections == 25
 
 
 @pytest.mark.parametrize("then", ["close", "reset"])
