@@ -37,7 +37,7 @@ class FittingArguments(Interceptor):
 
 class _Fitting(WorkflowInboundInterceptor):
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002
-        """A run with a `workflow.init` is created before this, and must itself take what comes."""
+        """A run with a `workflow.init` would be created before this, and be stuck: none of ours has one."""
         if len(input.args) > 1:
             raise failure(ErrorCode.REQUEST_INVALID, _TOO_MANY)
         return await super().execute_workflow(input)

@@ -8,10 +8,9 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.backfill import BackfillActivities
     from contracts.backfill import BackfillPlan, BackfillRequest, BackfillResult, ExportWindow
-    from contracts.errors import ConnectorError
     from contracts.received import Received
     from iterable.webhook_event import EMAIL_EVENTS
-    from workflows.failures import failure
+    from workflows.failures import given
     from workflows.window import moment, show_backfill
 
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
@@ -38,10 +37,7 @@ class BackfillWorkflow:
     @workflow.run
     async def run(self, received: Received[BackfillRequest] | None = None) -> BackfillResult:
         """What was read, and what of it was news."""
-        try:
-            request = Received[BackfillRequest].of(received).take()
-        except ConnectorError as refusal:
-            raise failure(refusal.code, refusal.what) from None
+        request = given(received)
         return await self._backfill(request)
 
     async def _backfill(self, request: BackfillRequest) -> BackfillResult:

@@ -61,9 +61,7 @@ MOST_EVENTS = 5_000
 class BroadcastWorkflow:
     """open → fingerprint → (shadow) → wait → pages of the audience, and beside them rows that are held → close."""
 
-    @workflow.init
-    def __init__(self, received: Received[BroadcastRequest] | None = None) -> None:
-        del received
+    def __init__(self) -> None:
         self._request: BroadcastRequest | None = None
         self._opened: OpenedBroadcast | None = None
         self._lane: LaneRequest | None = None

@@ -1,9 +1,15 @@
 """How a run fails: with a stable code as the failure's type, at the top, where an admin looks first."""
 
+from typing import TypeVar
+
+from pydantic import BaseModel
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from contracts.errors import ConnectorError, ErrorCode
+from contracts.received import Received
+
+M = TypeVar("M", bound=BaseModel)
 
 _GAVE_UP = "No attempt succeeded within the time the connector may wait"
 
@@ -17,6 +23,15 @@ def failure(code: ErrorCode, what: str) -> ApplicationError:
 def gave_up() -> ApplicationError:
     """Iterable has not taken anything for as long as the connector may wait."""
     return failure(ErrorCode.PROVIDER_UNAVAILABLE, _GAVE_UP)
+
+
+def given(received: Received[M] | None) -> M:
+    """What a run was started with; or the run fails, saying what is wrong with it. A run that is started with anything
+    must not take it in a `workflow.init`: what does not fit there blocks it for ever."""
+    try:
+        return Received[M].of(received).take()
+    except ConnectorError as refusal:
+        raise failure(refusal.code, refusal.what) from None
 
 
 def failure_of(error: ActivityError) -> ApplicationError:

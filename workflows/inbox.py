@@ -8,6 +8,8 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.inbox import InboxActivities
     from contracts.inbox import InboxShard
+    from contracts.received import Received
+    from workflows.failures import given
     from workflows.window import show_inbox
 
 DRAIN_TIMEOUT = timedelta(minutes=2)
@@ -29,15 +31,14 @@ MOST_DRAINS = 300
 class EventInboxWorkflow:
     """wait → drain, until there has been nothing to drain for a while."""
 
-    @workflow.init
-    def __init__(self, shard: InboxShard) -> None:
-        del shard
+    def __init__(self) -> None:
         self._awake = True  # whatever started this run is a reason to look
         self._drained = 0
 
     @workflow.run
-    async def run(self, shard: InboxShard) -> None:
+    async def run(self, received: Received[InboxShard] | None = None) -> None:
         """Drains for as long as events come; continues as new before its history grows."""
+        shard = given(received)
         idle = drains = 0
         while self._awake or idle < IDLE_SWEEPS:
             self._awake = False

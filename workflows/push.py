@@ -8,6 +8,8 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.push import PushActivities
     from contracts.push import PushAnswer, PushRequest
+    from contracts.received import Received
+    from workflows.failures import given
     from workflows.window import moment, plain, show_push
 
 TRY_TIMEOUT = timedelta(seconds=60)
@@ -29,16 +31,16 @@ MOST_TRIES = 500
 class EventPushWorkflow:
     """try → delivered: the next batch; failed: wait longer each time; after three days: given up, and on."""
 
-    @workflow.init
-    def __init__(self, request: PushRequest) -> None:
-        self._request = request
+    _request: PushRequest
+
+    def __init__(self) -> None:
         self._awake = True
         self._retry = False
 
     @workflow.run
-    async def run(self, request: PushRequest) -> None:
+    async def run(self, received: Received[PushRequest] | None = None) -> None:
         """One batch at a time, so that the receiver gets cursors in order."""
-        del request
+        self._request = given(received)
         tries = 0
         while True:
             self._awake = False

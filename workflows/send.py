@@ -64,9 +64,7 @@ class _Cancelled(Exception):
 class SendWorkflow:
     """fingerprint → (upsert → campaign) → (profile) → target → events."""
 
-    @workflow.init
-    def __init__(self, received: Received[SendRequest] | None = None) -> None:
-        del received
+    def __init__(self) -> None:
         self._prepared: PreparedSend | None = None
         self._shadow: Shadow | None = None
         self._accepted_at: datetime | None = None

@@ -48,8 +48,10 @@ def show_send(
         attributes if is_listed else {},
         f"**{status}** · {plain(request.summary)}",
         step,
+        "**Reported by Iterable:**" if events else "",
         bullets(*(_row(event) for event in in_order(events))),
         *_advice(events),
+        "**Names:**",
         bullets(*rows),
     )
 

@@ -8,8 +8,9 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.shadow import ShadowActivities
+    from contracts.received import Received
     from contracts.shadow import ActivationRequest, CampaignRequest, Shadow, ShadowRequest
-    from workflows.failures import failure_of
+    from workflows.failures import failure_of, given
     from workflows.window import failed_with, next_step, show_shadow
 
 PATIENCE = timedelta(hours=24)
@@ -32,8 +33,9 @@ class ShadowCampaignWorkflow:
     """upsert → create → activate."""
 
     @workflow.run
-    async def run(self, request: ShadowRequest) -> Shadow:
+    async def run(self, received: Received[ShadowRequest] | None = None) -> Shadow:
         """The shadow, once its campaign runs."""
+        request = given(received)
         try:
             return await self._make(request)
         except ActivityError as error:

@@ -7,7 +7,9 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.shadow_care import ShadowCareActivities
+    from contracts.received import Received
     from contracts.shadow import CareRequest, CareResult
+    from workflows.failures import given
 
 BARRIER = timedelta(seconds=90)
 """Longer than the transaction in which a send looks its shadow up may take (30 s): whoever looked one up before it was
@@ -30,8 +32,9 @@ class ShadowCareWorkflow:
     """mark → wait → retire and archive."""
 
     @workflow.run
-    async def run(self, request: CareRequest) -> CareResult:
+    async def run(self, received: Received[CareRequest] | None = None) -> CareResult:
         """How many were archived, and which Iterable did not archive."""
+        request = given(received)
         marked = await workflow.execute_activity_method(
             ShadowCareActivities.mark_idle_shadows,
             request,

@@ -8,10 +8,9 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.suppression_sync import SuppressionSyncActivities
-    from contracts.errors import ConnectorError
     from contracts.received import Received
     from contracts.suppression import PushBatch, PushedBatch, SyncProgress, SyncRequest
-    from workflows.failures import failure, failure_of
+    from workflows.failures import failure_of, given
     from workflows.window import failed_with, next_step, show_sync
 
 CALL_TIMEOUT = timedelta(minutes=2)
@@ -30,18 +29,13 @@ BATCHES_A_RUN = 200
 class SuppressionSyncWorkflow:
     """push, batch by batch → withdraw, batch by batch. No address is in here: the people are in the store."""
 
-    @workflow.init
-    def __init__(self, received: Received[SyncRequest] | None = None) -> None:
-        del received
+    def __init__(self) -> None:
         self._progress = SyncProgress()
 
     @workflow.run
     async def run(self, received: Received[SyncRequest] | None = None) -> SyncProgress:
         """What was done, once nobody is left. Fails where Iterable refuses a whole call."""
-        try:
-            request = Received[SyncRequest].of(received).take()
-        except ConnectorError as refusal:
-            raise failure(refusal.code, refusal.what) from None
+        request = given(received)
         try:
             return await self._sync(request)
         except ActivityError as error:

@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.broadcast import BroadcastProgress, BroadcastRequest
     from contracts.broadcasting import LaneRequest
     from contracts.connector import ConnectorStatus
+    from contracts.finding import problems
     from contracts.inbox import InboxShard
     from contracts.shadow import Shadow, ShadowRequest
     from contracts.suppression import SyncProgress
@@ -134,12 +135,13 @@ def show_connector(status: ConnectorStatus) -> None:
     workflow.upsert_search_attributes(  # pyright: ignore[reportUnknownMemberType]
         [WORKSPACE.value_set(status.workspace_id), STATUS.value_set(status.state)]
     )
-    rows = [
-        " | ".join(
-            ["", one.level, *(cell.replace("|", "\\|") for cell in (one.point, one.found, one.advice)), ""]
-        ).strip()
-        for one in status.findings
-    ]
-    table = ["\n".join(["| | point | found | what to do |", "|---|---|---|---|", *rows])] if rows else []
-    lines = [f"**{status.state}** · connector of `{status.workspace_id}`", *([status.reason] if status.reason else [])]
-    workflow.set_current_details("\n\n".join([*lines, *table]))
+    lines = [f"**{status.state}** · connector of `{status.workspace_id}`"]
+    wrong = problems(status.findings)
+    if status.reason and status.reason != "\n".join(map(str, wrong)):  # which follow in another form
+        lines += [plain(status.reason)]
+    if wrong:
+        lines += [bullets(*((f"**{plain(one.point)}:**", plain(f"{one.found}. {one.advice}")) for one in wrong))]
+    if status.checked_at is not None:
+        lines += [f"**Last look** {moment(status.checked_at)} UTC; asks for one now: `connector test`"]
+    lines += [bullets(*((f"{plain(one.point)}:", plain(one.found)) for one in status.findings if not one.is_problem))]
+    workflow.set_current_details("\n\n".join(line for line in lines if line))

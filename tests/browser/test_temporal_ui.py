@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import httpx
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
 from cli.development import Development, development_stack, install_against_sandbox
 from cli.sending import send_accepted, start_send
-from contracts.names import send_workflow_id
+from contracts.names import connector_workflow_id, send_workflow_id
 from contracts.send import Recipient, SendRequest
 from contracts.skip import SKIP_ADVICE, skip_class
 from tests.stage import TEMPLATE
@@ -57,10 +58,15 @@ class Window:
     async def details(self, send_id: str, text: str) -> tuple[str, str]:
         """What the tab *User Metadata* says of a send: all of it, and the current details alone."""
         page = await self.open(await self.run_path(send_id, "user-metadata"), "Current Details")
+        details = await self.current_details(text)
+        summary = await self.page.frame_locator("#user-metadata-summary").locator("body").inner_text()
+        return page + summary, details
+
+    async def current_details(self, text: str) -> str:
+        """The current details of the run whose *User Metadata* are open, once they show a text."""
         details = self.page.frame_locator("#user-metadata-current-details").locator("body")
         await details.get_by_text(text).first.wait_for(timeout=_PATIENCE_MS)
-        summary = await self.page.frame_locator("#user-metadata-summary").locator("body").inner_text()
-        return page + summary, (await details.inner_text()).strip()
+        return (await details.inner_text()).strip()
 
     async def picture(self, name: str) -> None:
         """Kept for people."""
@@ -155,6 +161,31 @@ async def test_a_failed_send_shows_its_code_and_its_advice(window: Window) -> No
     await window.picture("send-failed-details")
     assert details.startswith("failed")
     assert "What to do: template_unknown" in details
+
+
+async def test_a_connector_says_what_is_wrong_with_it_and_what_to_do(window: Window) -> None:
+    handle = window.development.connection.temporal.get_workflow_handle(connector_workflow_id("demo"))
+    described = await handle.describe()
+    path = f"workflows/{quote(handle.id, safe='')}/{described.run_id}/user-metadata"
+    await handle.signal("look")
+    page = await window.open(path, "Current Details")
+    details = await window.current_details("Last look")
+    await window.picture("connector-details")
+    assert details.startswith("active · connector of demo")
+    assert "webhook: Webhook" in details
+
+    async with httpx.AsyncClient(base_url=window.development.addresses.sandbox) as sandbox:
+        projects = (await sandbox.get("/_sandbox/projects")).raise_for_status().json()["projects"]
+        project = next(one for one in projects if one["name"] == "demo")["project_id"]
+        change = await sandbox.patch(f"/_sandbox/projects/{project}", json={"activation_enabled": False})
+        change.raise_for_status()
+    await handle.signal("look")
+    await asyncio.sleep(1)  # the page asks once
+    await window.open(path, "Current Details")
+    details = await window.current_details("press Activate")
+    await window.picture("connector-degraded")
+    assert details.startswith("degraded · connector of demo")
+    assert ADDRESS not in page + details
 
 
 async def test_an_encrypted_run_is_read_through_the_codec_and_only_through_it(window: Window) -> None:
