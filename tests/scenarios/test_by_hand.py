@@ -30,7 +30,7 @@ class Terminal:
             "CONNECTOR_ITERABLE_US_URL": stage.settings.iterable_us_url,
             "CONNECTOR_ITERABLE_EU_URL": stage.settings.iterable_eu_url,
             "TEMPORAL_ADDRESS": stage.client.service_client.config.target_host,
-            "COLUMNS": "250",
+            "COLUMNS": "2000",  # no cell of a table is wrapped, however long what stands beside it
         }
 
     async def type(self, *words: str, given: str | None = None, ends: int = OK, **changed: str) -> str:
