@@ -27,13 +27,13 @@ with workflow.unsafe.imports_passed_through():
         Steering,
         SurveyRequest,
     )
-    from contracts.errors import ConnectorError, ErrorCode
+    from contracts.errors import ErrorCode
     from contracts.received import Received
     from contracts.send import Recipient, SendRequest
     from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
     from contracts.target import FingerprintRequest, PreparedSend, TemplateBody
     from contracts.template import Stream
-    from workflows.failures import failure, failure_of
+    from workflows.failures import failure, failure_of, given
     from workflows.window import show_broadcast
 
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
@@ -85,10 +85,8 @@ class BroadcastWorkflow:
     async def run(self, received: Received[BroadcastRequest] | None = None) -> BroadcastProgress:
         """Until every recipient's end is known. Fails only where somebody must do something."""
         try:
-            self._request = Received[BroadcastRequest].of(received).take()
+            self._request = given(received)
             await self._broadcast(self._request)
-        except ConnectorError as refusal:
-            self._problem = failure(refusal.code, refusal.what)
         except ActivityError as error:
             self._problem = failure_of(error)
         except ApplicationError as error:
@@ -359,10 +357,7 @@ class BroadcastWorkflow:
     @workflow.update
     async def set_rate(self, change: Received[RateChange]) -> BroadcastProgress:
         """Another rate of the broadcast's own, at once."""
-        try:
-            wanted = change.take()
-        except ConnectorError as refusal:
-            raise failure(refusal.code, refusal.what) from None
+        wanted = given(change)
         await self._is_open()
         await self._steer(changes_rate=True, rate=wanted.rate)
         return self.progress()

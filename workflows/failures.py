@@ -1,15 +1,10 @@
 """How a run fails: with a stable code as the failure's type, at the top, where an admin looks first."""
 
-from typing import TypeVar
-
-from pydantic import BaseModel
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from contracts.errors import ConnectorError, ErrorCode
-from contracts.received import Received
-
-M = TypeVar("M", bound=BaseModel)
+from contracts.received import M, Received
 
 _GAVE_UP = "No attempt succeeded within the time the connector may wait"
 

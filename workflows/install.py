@@ -32,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import connector_workflow_id
     from contracts.received import M, Received
     from contracts.shadow import CareRequest
-    from workflows.failures import failure, failure_of, ran_out_of_time
+    from workflows.failures import failure, failure_of, given, ran_out_of_time
     from workflows.trial import Walk
     from workflows.window import show_connector
 
@@ -296,10 +296,7 @@ class InstallWorkflow:
     async def _take(self, received: Received[M]) -> M:
         """What an admin sent, or the refusal of it."""
         await self._must_be_ready()
-        try:
-            return received.take()
-        except ConnectorError as refusal:
-            raise failure(refusal.code, refusal.what) from None
+        return given(received)
 
     async def _must_be_ready(self) -> None:
         await workflow.wait_condition(lambda: self._ready or self._refusal is not None)

@@ -9,7 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.errors import ConnectorError, ErrorCode
+    from contracts.errors import ErrorCode
     from contracts.event import Event, in_order
     from contracts.names import shadow_workflow_id
     from contracts.received import Received
@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.shadow import Shadow
     from contracts.target import PreparedSend, SendEnding, TargetEnd, TargetOutcome
     from workflows.doubt import Doubt
-    from workflows.failures import failure, failure_of, gave_up, ran_out_of_time
+    from workflows.failures import failure, failure_of, gave_up, given, ran_out_of_time
     from workflows.send_steps import (
         close_send,
         ensure_shadow,
@@ -80,9 +80,7 @@ class SendWorkflow:
     async def run(self, received: Received[SendRequest] | None = None) -> SendResult:
         """Sends, follows the message until it is settled, and says what became of it."""
         try:
-            self._result = await self._send(Received[SendRequest].of(received).take())
-        except ConnectorError as refusal:
-            self._failure = failure(refusal.code, refusal.what)
+            self._result = await self._send(given(received))
         except ApplicationError as error:
             self._failure = error
         await workflow.wait_condition(workflow.all_handlers_finished)
