@@ -10,12 +10,19 @@ from typer.testing import CliRunner
 
 from cli import admin
 from cli.main import app
-from cli.output import FAILED, NOT_FOUND, OK, UNREACHABLE
+from cli.output import FAILED, NOT_FOUND, OK, UNREACHABLE, out
 from tests.stage import Stage
 
 pytestmark = pytest.mark.scenario
 
 DEAD = "dead".ljust(32, "0")
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cell of a table is wrapped. Set on the console itself: where the environment had COLUMNS as it was made,
+    as that of pytest's workers has, its width is fixed since then."""
+    monkeypatch.setattr(out, "width", 2000)
 
 
 class Terminal:
@@ -30,7 +37,6 @@ class Terminal:
             "CONNECTOR_ITERABLE_US_URL": stage.settings.iterable_us_url,
             "CONNECTOR_ITERABLE_EU_URL": stage.settings.iterable_eu_url,
             "TEMPORAL_ADDRESS": stage.client.service_client.config.target_host,
-            "COLUMNS": "2000",  # no cell of a table is wrapped, however long what stands beside it
         }
 
     async def type(self, *words: str, given: str | None = None, ends: int = OK, **changed: str) -> str:
