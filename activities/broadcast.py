@@ -287,8 +287,9 @@ class BroadcastActivities:
     @activity.defn
     async def close_broadcast(self, standing: Standing) -> Tally:
         """Ends a broadcast: who waits is not targeted any more, and who may have been reached failed with
-        `outcome_unknown`: a broadcast that failed as a whole leaves such rows, and going over it again looks into them.
-        The final tally. Safe to repeat."""
+        `outcome_unknown`. Going over it again looks into those that were held; where a worker died before it held a row
+        and the audience could not be read again, nobody knows the recipient any more, and that is how it ends. The
+        final tally. Safe to repeat."""
         name = BroadcastName(workspace_id=standing.workspace_id, broadcast_id=standing.broadcast_id)
         reason = f"broadcast_{standing.status}"
         while True:

@@ -241,7 +241,8 @@ class BroadcastWorkflow:
                 return
             await self._show(BroadcastStatus.SENDING)
             report = await self._run_page(BroadcastActivities.target_audience)
-            if report is None:
+            if report is None:  # it may have left rows that are held, of which no report told
+                self._report = self._report.model_copy(update={"held": max(1, self._report.held)})
                 return
             if report.stop == "end":
                 self._audience_done = True

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError
 
+from activities.sources import LocalFile, Unreadable
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus
 from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
 from contracts.send import RESERVED_DATA_KEY
@@ -141,6 +142,29 @@ async def test_who_failed_is_tried_again_on_request_and_events_land_on_timelines
     assert (await ended(again)).tally.model_dump(exclude_defaults=True) == {"taken": 2}
     told = (await project.stage.endpoint_http.get(url, headers=bearer)).json()
     assert (told["status"], told["tally"]["taken"]) == ("completed", 2)
+
+
+async def test_a_lost_answer_is_looked_into_although_the_audience_breaks_before_the_first_report(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed for good is the audience; who was targeted until then still gets a true end."""
+    read = LocalFile.chunks
+
+    async def breaking(file: LocalFile, offset: int, version: str) -> AsyncGenerator[bytes]:
+        async for chunk in read(file, offset, version):
+            yield chunk
+            await _until(lambda: _messages(project), 30)
+            raise Unreadable("The audience's file has changed while it was read")
+
+    monkeypatch.setattr(LocalFile, "chunks", breaking)
+    await project.deliver(drop=1.0)  # Iterable has to be asked
+    await project.fault("/api/email/target", "error_after", count=1)
+    handle = await start(project, audience={"uri": write(project, people(200))})
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    progress: BroadcastProgress = await handle.query("progress", result_type=BroadcastProgress)
+    assert (progress.status, progress.tally.failed, progress.tally.unknown) == (BroadcastStatus.FAILED, {}, 0)
+    assert progress.tally.taken == await _messages(project) >= 30
 
 
 async def test_a_dry_run_counts_and_sends_nothing(project: Project) -> None:
