@@ -449,7 +449,7 @@ class BroadcastWorkflow:
 
     def _show_details(self) -> None:
         if self._request is not None:
-            show_broadcast(self._request, self._lane, self.progress(), is_new=self._shown is not self._status)
+            show_broadcast(self._request, self._lane, self.progress())
 
     def _standing(self, status: BroadcastStatus) -> Standing:
         name = self._name()

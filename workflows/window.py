@@ -104,19 +104,11 @@ def show_sync(workspace_id: str, progress: SyncProgress, status: str, step: str)
     )
 
 
-def show_broadcast(
-    request: BroadcastRequest, lane: LaneRequest | None, progress: BroadcastProgress, *, is_new: bool
-) -> None:
+def show_broadcast(request: BroadcastRequest, lane: LaneRequest | None, progress: BroadcastProgress) -> None:
     """How far a broadcast has come: counts only. One history event where its status changes, none otherwise."""
-    if is_new:
-        attributes = [WORKSPACE.value_set(request.workspace_id), STATUS.value_set(progress.status)]
-        if lane is not None:
-            attributes += [
-                STREAM.value_set(lane.stream),
-                FINGERPRINT.value_set(lane.fingerprint),
-                CAMPAIGN_ID.value_set(str(lane.shadow.campaign_id)),
-            ]
-        workflow.upsert_search_attributes(attributes)  # pyright: ignore[reportUnknownMemberType]
+    attributes = {WORKSPACE: request.workspace_id, STATUS: str(progress.status)}
+    if lane is not None:
+        attributes |= {STREAM: lane.stream, FINGERPRINT: lane.fingerprint, CAMPAIGN_ID: str(lane.shadow.campaign_id)}
     counts = {name: count for name, count in sorted(progress.tally.counts().items()) if count}
     lines = [f"**{progress.status}** {progress.reason or ''} · broadcast `{request.broadcast_id}`"]
     if lane is not None:
@@ -127,14 +119,11 @@ def show_broadcast(
         lines.append(f"{progress.rate:.0f} recipients/s, {progress.eta_seconds or 0:.0f} s to go")
     if counts:
         lines.append("\n".join(["| recipients | |", "|---|---|", *(f"| {k} | {v:,} |" for k, v in counts.items())]))
-    workflow.set_current_details("\n\n".join(lines))
+    show(attributes, *lines)
 
 
 def show_connector(status: ConnectorStatus) -> None:
     """How a connector stands, and what to do about it."""
-    workflow.upsert_search_attributes(  # pyright: ignore[reportUnknownMemberType]
-        [WORKSPACE.value_set(status.workspace_id), STATUS.value_set(status.state)]
-    )
     lines = [f"**{status.state}** · connector of `{status.workspace_id}`"]
     wrong = problems(status.findings)
     if status.reason and status.reason != "\n".join(map(str, wrong)):  # which follow in another form
@@ -144,4 +133,4 @@ def show_connector(status: ConnectorStatus) -> None:
     if status.checked_at is not None:
         lines += [f"**Last look** {moment(status.checked_at)} UTC; asks for one now: `connector test`"]
     lines += [bullets(*((f"{plain(one.point)}:", plain(one.found)) for one in status.findings if not one.is_problem))]
-    workflow.set_current_details("\n\n".join(line for line in lines if line))
+    show({WORKSPACE: status.workspace_id, STATUS: status.state}, *lines)
