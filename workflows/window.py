@@ -131,6 +131,6 @@ def show_connector(status: ConnectorStatus) -> None:
     if wrong:
         lines += [bullets(*((f"**{plain(one.point)}:**", plain(f"{one.found}. {one.advice}")) for one in wrong))]
     if status.checked_at is not None:
-        lines += [f"**Last look** {moment(status.checked_at)} UTC; asks for one now: `connector test`"]
+        lines += [f"**Last look** {moment(status.checked_at)} UTC; `connector test` looks now"]
     lines += [bullets(*((f"{plain(one.point)}:", plain(one.found)) for one in status.findings if not one.is_problem))]
     show({WORKSPACE: status.workspace_id, STATUS: status.state}, *lines)
