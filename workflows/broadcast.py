@@ -116,6 +116,7 @@ class BroadcastWorkflow:
             await self._wait_until(self._opened.send_at)
             self._audience_done, self._retries = request.again, request.again
         await self._work()
+        self._renews = self._renews and self._problem is None  # a problem is not carried into another run
         if not self._renews:
             await self._close(self._ending or BroadcastStatus.COMPLETED)
 

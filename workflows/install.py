@@ -55,8 +55,8 @@ RETRY_ARCHIVING = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1), maximum_attempts=60
 )
 """About an hour of Iterable being away. What was archived is known, so each attempt goes on where the last stopped."""
-LOOKS_A_RUN = 100
-"""Then the run continues as new, at some 1,500 events: what is looked after for years has a short history."""
+LOOKS_A_RUN = 50
+"""Then the run continues as new, after half a day: what is looked after for years has a short history."""
 
 
 @workflow.defn(name="InstallWorkflow")
@@ -85,14 +85,8 @@ class InstallWorkflow:
             self._refusal = failure(refusal.code, refusal.what)
             await workflow.wait_condition(workflow.all_handlers_finished)
             raise self._refusal from None
-        for _ in range(LOOKS_A_RUN):
-            look_is_due = await self._until_something_is_due()
-            if self._leaving is not None or workflow.info().is_continue_as_new_suggested():
-                break
-            if look_is_due:
-                await self._look()
+        await self._look_after()
         if self._leaving is None:
-            await workflow.wait_condition(workflow.all_handlers_finished)
             workflow.continue_as_new(InstallRequest(workspace_id=self._workspace_id, carried=self._status))
         await self._leave(self._leaving)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -174,12 +168,23 @@ class InstallWorkflow:
         known = request.carried or await self._do(InstallActivities.recall_connector)
         if known is not None:
             self._show(known)
+        self._look_asked = request.carried is not None  # the run before may have been asked while it ended
         self._ready = True
         if request.settings is not None:
             try:
                 await self._put_into_force(request.settings)
             except ActivityError as error:  # stays visible; `configure` may put it right
                 self._show(self._status.model_copy(update={"reason": failure_of(error).message}))
+
+    async def _look_after(self) -> None:
+        """Until the connector is uninstalled; or the history is long, and no update is under way."""
+        looks = 0
+        while self._leaving is None and looks < LOOKS_A_RUN and not workflow.info().is_continue_as_new_suggested():
+            if await self._until_something_is_due():
+                looks += 1
+                await self._look()
+        if self._leaving is None:
+            await workflow.wait_condition(workflow.all_handlers_finished)
 
     async def _until_something_is_due(self) -> bool:
         """Whether a look is due: because its time has come, or because somebody asked."""

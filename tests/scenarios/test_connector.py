@@ -175,6 +175,42 @@ async def _campaigns(stage: Stage, admin: Admin) -> dict[int, str]:
     return {one["id"]: one["campaignState"] for one in answer.raise_for_status().json()["campaigns"]}
 
 
+async def test_a_long_run_continues_as_new_and_loses_nothing_that_was_asked_of_it(admin: Admin) -> None:
+    stage, workspace_id = admin.stage, admin.workspace_id
+    await admin.post("/webhooks", endpoint=f"{stage.endpoint_url}/webhooks/iterable/{workspace_id}")
+    await stage.admin.install(workspace_id, admin.settings, SecretStr(admin.made["keys"]["server"]))
+    handle = stage.client.get_workflow_handle(connector_workflow_id(workspace_id))
+    first = (await handle.describe()).run_id
+    runs, answered, is_over = {first}, 0, False
+
+    async def look() -> None:
+        while not is_over:
+            await handle.signal("look")
+            await asyncio.sleep(0.1)
+
+    async def change() -> None:
+        nonlocal answered
+        while not is_over:
+            paused: ConnectorStatus = await handle.execute_update("pause", result_type=ConnectorStatus)
+            assert paused.state is ConnectorState.PAUSED
+            resumed: ConnectorStatus = await handle.execute_update("resume", result_type=ConnectorStatus)
+            assert resumed.state is not ConnectorState.PAUSED
+            answered += 2
+            await asyncio.sleep(0.2)
+
+    async with asyncio.timeout(170), asyncio.TaskGroup() as tasks:
+        tasks.create_task(look())
+        tasks.create_task(change())
+        while len(runs) < 2:
+            await asyncio.sleep(0.1)
+            runs.add((await handle.describe()).run_id)
+        is_over = True
+    assert answered > 10
+    await stage.admin.uninstall(workspace_id, UninstallRequest(wait_seconds=1))
+    ended = stage.client.get_workflow_handle(connector_workflow_id(workspace_id), result_type=ConnectorStatus)
+    assert (await ended.result()).state is ConnectorState.UNINSTALLED
+
+
 async def test_a_campaign_waits_until_somebody_presses_activate(admin: Admin) -> None:
     stage = admin.stage
     (await stage.sandbox_http.patch(admin.sandbox, json={"activation_enabled": False})).raise_for_status()
