@@ -1,5 +1,6 @@
 """Audiences that lie elsewhere: in an object store (S3, Google Cloud Storage, Azure), or behind an https URL."""
 
+import io
 from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Any
@@ -51,9 +52,33 @@ class StoredObject:
     def open(self) -> Any:
         """A file that can be read from anywhere, for Parquet. Blocks: call in a thread."""
         try:
-            return obstore.open_reader(self._store, self._name)
+            return io.BufferedReader(_Reader(obstore.open_reader(self._store, self._name)), _CHUNK)
         except (BaseError, FileNotFoundError) as error:
             raise _problem(error) from None
+
+
+class _Reader(io.RawIOBase):
+    """What obstore reads an object with, as one of Python's own files: readers of Parquet want all of its methods."""
+
+    def __init__(self, reader: "obstore.ReadableFile") -> None:
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._reader.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._reader.tell()
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = memoryview(self._reader.read(len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _problem(error: BaseError | FileNotFoundError) -> Exception:

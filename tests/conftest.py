@@ -11,6 +11,7 @@ from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
 from store.store import Store
 from tests.postgres import NoPostgres, Postgres, postgres
+from tests.s3 import S3, s3_server
 
 _MIGRATED = "migrated"
 
@@ -66,3 +67,12 @@ async def store(database_url: str, keyring: Keyring) -> AsyncGenerator[Store]:
     opened = await Store.open(database_url, keyring)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """A server that speaks S3, and the environment that leads to it."""
+    with s3_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pytest
 from pyarrow.parquet import write_table
 
-from activities import remote
 from activities.audience import Audience, CsvAudience, LineAudience, Position, ReadRow, inline
 from activities.opening import Reading, open_audience
 from activities.remote import HttpsFile
 from activities.sources import Inline, Unreadable
 from contracts.broadcast import Audience as Wanted
 from contracts.broadcast import AudienceRow
+from tests.s3 import S3
 
 CSV = (
     b"\xef\xbb\xbfemail;user_id;send_id;first_name;note\r\n"
@@ -106,22 +106,32 @@ async def test_no_path_leads_out_of_the_allowed_folders(tmp_path: Path, uri: str
         open_audience(Wanted(uri=uri.format(root=root), format="jsonl"), None, Reading((root,)))
 
 
-async def test_an_object_store_is_read_from_an_offset_and_named_by_its_etag(monkeypatch: pytest.MonkeyPatch) -> None:
-    import obstore  # noqa: PLC0415
-    from obstore.store import MemoryStore  # noqa: PLC0415
-
-    store = MemoryStore()
-    lines = inline([{"recipient": {"email": f"p{n}@example.com"}, "data": {"n": n}} for n in range(5)])
-    obstore.put(store, "a.jsonl", lines)
-    monkeypatch.setattr(remote, "from_url", lambda url: store)
-    audience = open_audience(Wanted(uri="s3://bucket/folder/a.jsonl"), None, Reading())
-    rows = await read(audience)
-    begin = await audience.begin()
-    assert len(rows) == 5
-    assert await read(audience, Position(begin.version, 3, rows[2].end)) == rows[3:]
-    obstore.put(store, "a.jsonl", lines + b"\n")
-    with pytest.raises(Unreadable, match="has changed"):
-        await read(audience, begin)
+async def test_a_bucket_is_read_from_any_position_and_a_change_is_noticed(s3: S3, tmp_path: Path) -> None:
+    s3.make_bucket("audiences")
+    people = [{"recipient": {"email": f"p{n}@example.com"}, "data": {"n": n}} for n in range(5)]
+    table = pa.table({"email": [f"p{n}@example.com" for n in range(5)], "n": list(range(5))})
+    write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    files = {
+        "a.jsonl": inline(people),
+        "a.csv": b"email,n\n" + b"".join(b"p%d@example.com,%d\n" % (n, n) for n in range(5)),
+        "a.parquet": (tmp_path / "a.parquet").read_bytes(),
+    }
+    for name, content in files.items():
+        s3.put("audiences", f"spring/{name}", content)
+        audience = open_audience(Wanted(uri=f"s3://audiences/spring/{name}"), None, Reading())
+        begin = await audience.begin()
+        rows = await read(audience)
+        assert [one.number for one in rows] == [1, 2, 3, 4, 5], name
+        assert [one.row.recipient.email for one in rows if isinstance(one.row, AudienceRow)] == [
+            f"p{n}@example.com" for n in range(5)
+        ], name
+        assert await read(audience, Position(begin.version, 3, rows[2].end)) == rows[3:], name
+        assert await read(audience, Position(begin.version, 5, rows[4].end)) == [], name
+        s3.put("audiences", f"spring/{name}", content + b"\n")
+        with pytest.raises(Unreadable, match="has changed"):
+            await read(audience, begin)
+    with pytest.raises(Unreadable, match="not there"):
+        await open_audience(Wanted(uri="s3://audiences/none.jsonl"), None, Reading()).begin()
 
 
 @pytest.mark.parametrize("knows_ranges", [True, False])

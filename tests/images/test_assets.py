@@ -2,14 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+import logging
 from pathlib import Path
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from contracts.errors import ConnectorError
 from contracts.template import Template
@@ -17,7 +13,7 @@ from images.assets import AssetStore, AssetsUnavailable
 from images.hosting import ImageHost
 from images.rewriting import Asset, Limits
 from tests.images.samples import b64, png
-from tests.stage import served
+from tests.s3 import S3
 
 
 def asset(seed: int = 0) -> Asset:
@@ -50,68 +46,34 @@ async def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path) ->
         await AssetStore(str(tmp_path / "file")).put(asset())
 
 
-class Bucket:
-    """An S3 that knows three requests, and may be away."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[bytes, dict[str, str]]] = {}
-        self.requests: list[str] = []
-        self.is_away = False
-
-    def app(self) -> Starlette:
-        return Starlette(routes=[Route("/{key:path}", self._answer, methods=["GET", "PUT"])])
-
-    async def _answer(self, request: Request) -> Response:
-        key = request.path_params["key"]
-        self.requests.append(request.method)
-        if self.is_away:
-            return Response(status_code=403)
-        if request.method == "PUT":
-            self.objects[key] = (await request.body(), dict(request.headers))
-            return Response(headers={"ETag": '"1"'})
-        if key not in self.objects:
-            return Response(status_code=404)
-        headers = {"ETag": '"1"', "Last-Modified": "Wed, 25 Nov 2026 00:00:00 GMT"}
-        return Response(self.objects[key][0], headers=headers)
+def writes(caplog: pytest.LogCaptureFixture) -> int:
+    """How many requests the bucket's server took that write."""
+    return sum(record.name == "werkzeug" and "PUT /mail/" in record.getMessage() for record in caplog.records)
 
 
-@pytest.fixture
-async def bucket(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Bucket]:
-    bucket = Bucket()
-    async with served(bucket.app()) as url:
-        monkeypatch.setenv("AWS_ENDPOINT", url)
-        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("AWS_REGION", "eu-central-1")
-        yield bucket
+async def test_a_bucket_gets_each_image_once_with_its_type(s3: S3, caplog: pytest.LogCaptureFixture) -> None:
+    s3.make_bucket("mail")
+    with caplog.at_level(logging.INFO, "werkzeug"):
+        store = AssetStore("s3://mail/images")
+        await asyncio.gather(*(store.put(asset(n)) for n in range(3)))
+        await store.put(asset())
+        await AssetStore("s3://mail/images").put(asset())  # another process: asks, and finds it there
+    assert writes(caplog) == 3
+    data, served = s3.get("mail", f"images/{asset().name}")
+    assert data == asset().data
+    assert (served["content-type"], served["cache-control"]) == ("image/png", "public, max-age=31536000, immutable")
+    assert await AssetStore("s3://mail/images").get(asset().name) == asset()
+    assert await store.get(asset(7).name) is None
 
 
-async def test_a_bucket_gets_each_image_once_with_its_type(bucket: Bucket) -> None:
-    store = AssetStore("s3://mail/images")
-    await store.put(asset())
-    await store.put(asset())
-    assert bucket.requests == ["HEAD", "PUT"]
-    await AssetStore("s3://mail/images").put(asset())  # another process: asks, and finds it there
-    assert bucket.requests == ["HEAD", "PUT", "HEAD"]
-    ((key, (data, headers)),) = bucket.objects.items()
-    assert (key, data) == (f"mail/images/{asset().name}", asset().data)
-    assert (headers["content-type"], headers["cache-control"]) == (
-        "image/png",
-        "public, max-age=31536000, immutable",
-    )
-    assert await store.get(asset().name) == asset()
-
-
-async def test_a_bucket_that_refuses_is_unavailable_and_asked_again(bucket: Bucket) -> None:
+async def test_a_bucket_that_refuses_is_unavailable_and_asked_again(s3: S3) -> None:
     store = AssetStore("s3://mail")
-    bucket.is_away = True
-    with pytest.raises(AssetsUnavailable) as caught:
+    with pytest.raises(AssetsUnavailable) as caught:  # there is no such bucket
         await store.put(asset())
     assert "mail" not in str(caught.value)
-    bucket.is_away = False
+    s3.make_bucket("mail")
     await store.put(asset())
-    assert len(bucket.objects) == 1
+    assert s3.get("mail", asset().name)[0] == asset().data
 
 
 async def test_without_a_public_address_only_a_template_with_images_is_refused(tmp_path: Path) -> None:
