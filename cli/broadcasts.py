@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 from pydantic import ValidationError
 from rich.markup import escape
@@ -72,15 +73,13 @@ def run_command(
     as_json: Json = False,
 ) -> None:
     """Start a broadcast (or find it) and show how it goes. Ctrl-C stops watching, not the broadcast."""
+    changes: dict[str, Any] = {"audience": {"uri": _absolute(audience)}} if audience else {}
+    if rate is not None:
+        changes["rate"] = rate
+    if dry_run:
+        changes["dry_run"] = True
     try:
-        request = BroadcastRequest.model_validate_json(file.read())
-        changes: dict[str, Any] = {"audience": {"uri": _absolute(audience)}} if audience else {}
-        if rate is not None:
-            changes["rate"] = rate
-        if dry_run:
-            changes["dry_run"] = True
-        if changes:
-            request = BroadcastRequest.model_validate(request.model_dump() | changes)
+        request = _changed(file.read(), changes)
     except ValidationError as error:
         refusal = refusal_of(error)
         stop(USAGE, f"{refusal.code}: {refusal}")
@@ -97,6 +96,17 @@ def run_command(
                 say(f"started: connector broadcast watch {request.workspace_id} {request.broadcast_id}")
 
     _until_interrupted(do())
+
+
+def _changed(text: str, changes: dict[str, Any]) -> BroadcastRequest:
+    """A request of which some fields are given elsewhere. Raises `ValidationError`."""
+    try:
+        given: Any = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        given = None
+    if isinstance(given, dict):
+        text = orjson.dumps({**given, **changes}).decode()  # pyright: ignore[reportUnknownArgumentType]
+    return BroadcastRequest.model_validate_json(text)
 
 
 @broadcasts.command()

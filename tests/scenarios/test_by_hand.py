@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from cli import admin
 from cli.main import app
-from cli.output import FAILED, NOT_FOUND, OK, UNREACHABLE, out
-from tests.stage import Stage
+from cli.output import FAILED, NOT_FOUND, OK, UNREACHABLE, USAGE, out
+from tests.stage import TEMPLATE, Project, Stage
 
 pytestmark = pytest.mark.scenario
 
@@ -94,6 +94,30 @@ async def test_from_the_first_key_to_the_uninstall(the_stage: Stage) -> None:
     assert "were archived" in await terminal.type("status", workspace)  # and stays to be read
     await terminal.type("uninstall", workspace, ends=NOT_FOUND)
     assert "uninstalled" in await terminal.type("doctor", workspace)
+
+
+async def test_a_broadcast_from_a_file(project: Project) -> None:
+    terminal, broadcast_id = Terminal(project.stage), f"brc-{uuid.uuid4().hex[:8]}"
+    request = {"workspace_id": project.workspace_id, "broadcast_id": broadcast_id}
+    request |= {"template": TEMPLATE.model_dump(mode="json")}
+    file, rows = (project.stage.folder / f"{broadcast_id}.{kind}" for kind in ("json", "csv"))
+    file.write_text(json.dumps(request))
+    rows.write_text("email,first_name\n" + "".join(f"sent+{n}@example.com,P{n}\n" for n in range(20)) + "nonsense,X\n")
+    run, audience = ("broadcast", "run", str(file)), ("--audience", str(rows))
+    assert "an audience is needed" in await terminal.type(*run, ends=USAGE)
+    assert "request_invalid" in await terminal.type("broadcast", "run", str(rows), *audience, ends=USAGE)
+    told = await terminal.type(*run, *audience, "--dry-run")
+    assert "20" in told
+    assert (await project.counts())["messages"] == 0
+    assert "completed" in await terminal.type(*run, *audience)
+    assert (await project.counts())["messages"] == 20
+    name = (project.workspace_id, broadcast_id)
+    assert "started before" in await terminal.type(*run, *audience, ends=FAILED)
+    assert "completed" in await terminal.type("broadcast", "watch", *name)
+    assert "recipient.email" in await terminal.type("broadcast", "recipients", *name, "--status", "bad")
+    for steer in (("pause",), ("resume",), ("cancel",), ("set-rate", "5")):
+        told = await terminal.type("broadcast", steer[0], *name, *steer[1:], ends=NOT_FOUND)
+        assert "is running" in told
 
 
 async def test_nobody_there_to_do_it(the_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
