@@ -67,6 +67,7 @@ class BroadcastWorkflow:
         self._lane: LaneRequest | None = None
         self._report = LaneReport(stop="page")
         self._audience_done = False
+        self._is_early = False
         self._is_paused = False
         self._reason: str | None = None
         self._ending: BroadcastStatus | None = None
@@ -213,11 +214,13 @@ class BroadcastWorkflow:
     async def _wait_until(self, send_at: datetime | None) -> None:
         if send_at is None or send_at <= workflow.now():
             return
-        await self._show(BroadcastStatus.SCHEDULED)
+        self._is_early = True
+        await self._show(self._at_work)
         try:
             await self._until(lambda: self._ending is not None, send_at - workflow.now())
         except asyncio.CancelledError:
             self._ending = BroadcastStatus.CANCELLED
+        self._is_early = False
 
     async def _work(self) -> None:
         """Both lanes, side by side: rows that are held need not wait for the end of a long audience."""
@@ -240,7 +243,7 @@ class BroadcastWorkflow:
             await workflow.wait_condition(lambda: not self._is_paused or self._stops)
             if self._stops:
                 return
-            await self._show(BroadcastStatus.SENDING)
+            await self._show(self._at_work)
             report = await self._run_page(BroadcastActivities.target_audience)
             if report is None:  # it may have left rows that are held, of which no report told
                 self._report = self._report.model_copy(update={"held": max(1, self._report.held)})
@@ -263,7 +266,7 @@ class BroadcastWorkflow:
             if reading.done() and not self._report.held and not self._retries:
                 return
             if reading.done() and self._ending is None and not self._is_paused:
-                await self._show(BroadcastStatus.SETTLING)
+                await self._show(self._at_work)
             report = await self._run_page(BroadcastActivities.look_after_held)
             if report is None or (reading.done() and self._ending is not None and not self._report.tally.unknown):
                 return
@@ -345,6 +348,8 @@ class BroadcastWorkflow:
         await self._is_open()
         await self._steer(wanted="go")
         self._is_paused, self._reason = False, None
+        if self._ending is None:
+            await self._show(self._at_work)
         return self.progress()
 
     @workflow.update
@@ -391,6 +396,13 @@ class BroadcastWorkflow:
         )
 
     # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _at_work(self) -> BroadcastStatus:
+        """As what it stands while nobody has paused it."""
+        if self._is_early:
+            return BroadcastStatus.SCHEDULED
+        return BroadcastStatus.SETTLING if self._audience_done else BroadcastStatus.SENDING
 
     @property
     def _stops(self) -> bool:
@@ -497,3 +509,4 @@ class BroadcastWorkflow:
         self._opened, self._lane, self._report = carried.opened, carried.lane, carried.report
         self._audience_done, self._is_paused = carried.audience_done, carried.is_paused
         self._reason, self._ending, self._retries = carried.reason, carried.ending, carried.retries
+        self._status = self._shown = BroadcastStatus.PAUSED if self._is_paused else self._at_work

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -89,7 +90,8 @@ async def test_it_pauses_goes_on_and_is_cancelled_by_update(project: Project) ->
     await asyncio.sleep(0.5)
     assert len(await project.outbox()) == before
     await handle.execute_update("set_rate", {"rate": None})
-    await handle.execute_update("resume")
+    resumed: BroadcastProgress = await handle.execute_update("resume", result_type=BroadcastProgress)
+    assert resumed.status is BroadcastStatus.SENDING
     await _until(lambda: _messages(project), before + 10)
     await handle.execute_update("cancel")
     after = len(await project.outbox())
@@ -99,6 +101,24 @@ async def test_it_pauses_goes_on_and_is_cancelled_by_update(project: Project) ->
     assert done.status is BroadcastStatus.CANCELLED
     assert done.tally.taken == after
     assert max((await caused(project)).values()) == 1
+
+
+async def test_it_waits_until_its_time_and_ends_at_its_expiry(project: Project) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)  # as Iterable tells moments
+    begins, expires = now + timedelta(seconds=3), now + timedelta(seconds=6)
+    handle = await start(
+        project, audience={"uri": write(project, people(400))}, rate=20, send_at=begins, expires_at=expires
+    )
+    paused: BroadcastProgress = await handle.execute_update("pause", result_type=BroadcastProgress)
+    assert paused.status is BroadcastStatus.PAUSED
+    resumed: BroadcastProgress = await handle.execute_update("resume", result_type=BroadcastProgress)
+    assert resumed.status is BroadcastStatus.SCHEDULED
+    done = await ended(handle)
+    assert done.status is BroadcastStatus.EXPIRED
+    sent = [datetime.fromisoformat(message["createdAt"]) for message in await project.outbox()]
+    assert begins <= min(sent)
+    assert max(sent) <= expires + timedelta(seconds=1)
+    assert done.tally.taken == len(sent) < 100
 
 
 async def _messages(project: Project) -> int:
