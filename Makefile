@@ -36,6 +36,9 @@ dev: $(READY) ## Keep the whole stack up until Ctrl-C: Temporal with its UI, san
 test: $(READY) ## Run every test
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
+test-postgresql: $(READY) ## Run every story once more, on PostgreSQL
+	@$(BIN)/python -m pytest -n 3 --dist worksteal tests/scenarios --database postgresql
+
 check: $(READY) ## Format, lint, types, import rules, generated files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -93,4 +96,4 @@ lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra browser -c requirements/dev.lock -o requirements/browser.lock
 	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock
 
-.PHONY: histories chaos-broadcast bench bench-sends bench-costs bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-api fuzz-templates screenshots lock
+.PHONY: test-postgresql histories chaos-broadcast bench bench-sends bench-costs bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-api fuzz-templates screenshots lock

@@ -16,6 +16,11 @@ from tests.s3 import S3, s3_server
 _MIGRATED = "migrated"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Tests of the store run on both engines. Stories have one stage, which stands on this one."""
+    parser.addoption("--database", choices=["sqlite", "postgresql"], default="sqlite", help="what the stage stands on")
+
+
 @pytest.fixture
 def keyring() -> Keyring:
     """A ring with one fresh key."""

@@ -4,13 +4,25 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from tests.postgres import NoPostgres, Postgres
 from tests.stage import Project, Stage, stage
 
 
 @pytest.fixture(scope="session")
-async def the_stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stage]:
+def stage_database(request: pytest.FixtureRequest) -> str | None:
+    """What `--database` asks for; None is a file of the stage's own."""
+    if request.config.getoption("--database") == "sqlite":
+        return None
+    server: Postgres | NoPostgres = request.getfixturevalue("postgres_server")
+    if isinstance(server, NoPostgres):
+        raise server  # it was asked for
+    return server.create("stage")
+
+
+@pytest.fixture(scope="session")
+async def the_stage(tmp_path_factory: pytest.TempPathFactory, stage_database: str | None) -> AsyncGenerator[Stage]:
     """Temporal, sandbox, endpoint and workers, for the whole session."""
-    async with stage(tmp_path_factory.mktemp("stage")) as built:
+    async with stage(tmp_path_factory.mktemp("stage"), database_url=stage_database) as built:
         yield built
 
 

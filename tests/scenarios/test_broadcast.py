@@ -104,8 +104,9 @@ async def test_it_pauses_goes_on_and_is_cancelled_by_update(project: Project) ->
 
 
 async def test_it_waits_until_its_time_and_ends_at_its_expiry(project: Project) -> None:
+    await ended(await start(project, audience={"recipients": people(1)}))  # the campaign is there
     now = datetime.now(UTC).replace(microsecond=0)  # as Iterable tells moments
-    begins, expires = now + timedelta(seconds=3), now + timedelta(seconds=6)
+    begins, expires = now + timedelta(seconds=6), now + timedelta(seconds=9)
     handle = await start(
         project, audience={"uri": write(project, people(400))}, rate=20, send_at=begins, expires_at=expires
     )
@@ -116,6 +117,7 @@ async def test_it_waits_until_its_time_and_ends_at_its_expiry(project: Project) 
     done = await ended(handle)
     assert done.status is BroadcastStatus.EXPIRED
     sent = [datetime.fromisoformat(message["createdAt"]) for message in await project.outbox()]
+    sent.remove(min(sent))  # the first broadcast's
     assert begins <= min(sent)
     assert max(sent) <= expires + timedelta(seconds=1)
     assert done.tally.taken == len(sent) < 100

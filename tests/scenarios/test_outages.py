@@ -4,13 +4,14 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import make_url
 from temporalio.client import WorkflowExecutionStatus
 
 from cli.sending import start_send
@@ -85,14 +86,17 @@ async def test_a_revoked_key_fails_sends_at_once_where_the_connector_says_so(the
 
 async def test_a_database_that_is_locked_for_a_while(the_stage: Stage, project: Project) -> None:
     await settled(project, email="first@example.com")
-    path = the_stage.settings.database_url.partition("///")[2]
+    url = make_url(the_stage.settings.database_url)
 
     def hold() -> None:
-        connection = sqlite3.connect(path, isolation_level=None)
-        connection.execute("BEGIN IMMEDIATE")
-        time.sleep(12)  # longer than a transaction waits for the lock
-        connection.execute("ROLLBACK")
-        connection.close()
+        with ExitStack() as stack:
+            if url.get_backend_name() == "sqlite":
+                file = stack.enter_context(closing(sqlite3.connect(url.database or "", isolation_level=None)))
+                file.execute("BEGIN IMMEDIATE")
+            else:
+                server = stack.enter_context(psycopg.connect(url.set(drivername="postgresql").render_as_string()))
+                server.execute("LOCK TABLE send, attempt, shadow IN ACCESS EXCLUSIVE MODE")
+            time.sleep(12)  # longer than a transaction waits for the lock
 
     held = asyncio.create_task(asyncio.to_thread(hold))
     handles = [await start(project, email=f"person{number}@example.com") for number in range(5)]
