@@ -160,6 +160,14 @@ async def test_who_failed_is_tried_again_on_request_and_events_land_on_timelines
         headers={"Api-Key": project.keys["server"]},
     )
     answer.raise_for_status()
+
+    async def known() -> int:  # profiles are written some time after the call
+        found = await project.stage.sandbox_http.get(
+            "/us/api/users/byUserId/nobody-knows", headers={"Api-Key": project.keys["server"]}
+        )
+        return int(found.is_success and "user" in found.json())
+
+    await _until(known, 1)
     again = await start(project, broadcast_id=broadcast_id, template=None, again=True)
     assert (await ended(again)).tally.model_dump(exclude_defaults=True) == {"taken": 2}
     told = (await project.stage.endpoint_http.get(url, headers=bearer)).json()
