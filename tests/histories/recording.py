@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from base64 import b64decode, b64encode
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -32,6 +33,8 @@ _STORED_ELSEWHERE = "connector-templates"
 _MACHINE = {"identity", "stackTrace"}
 """What says something of the machine and nothing of the workflow. `sdkMetadata` stays: it says which of the SDK's
 checks a replay makes."""
+_STICKY_QUEUE = re.compile(r"\d+@[\w.-]+-[0-9a-f]{32}")
+_FOLDERS = re.compile(re.escape(tempfile.gettempdir()).encode() + rb"/(?:[\w.-]+/)*")
 _MEANINGFUL = {
     "WorkflowExecutionSignaled": "signalName",
     "ActivityTaskScheduled": "activityType",
@@ -82,7 +85,7 @@ def choose(folder: Path, into: Path) -> dict[str, int]:
             story = best.name.split(".json")[0].rpartition(".")[0]
             names[story] += 1
             (into / workflow.name).mkdir(parents=True, exist_ok=True)
-            text = json.dumps(_without_machine(_read(best)), separators=(",", ":"), sort_keys=True)
+            text = json.dumps(without_machine(_read(best)), separators=(",", ":"), sort_keys=True)
             (into / workflow.name / f"{story}.{names[story]}.json").write_text(text + "\n")
         kept[workflow.name] = sum(names.values())
     return kept
@@ -119,12 +122,17 @@ def _name(about: Any) -> str:
             return ""
 
 
-def _without_machine(part: Any) -> Any:
+def without_machine(part: Any) -> Any:
+    """A history, or a part of one, without what it says of the machine that recorded it."""
     match part:
+        case {"metadata": _, "data": str(data)}:
+            return {**part, "data": b64encode(_FOLDERS.sub(b"/", b64decode(data))).decode()}
         case dict():
-            return {key: _without_machine(value) for key, value in part.items() if key not in _MACHINE}
+            return {key: without_machine(value) for key, value in part.items() if key not in _MACHINE}
         case list():
-            return [_without_machine(one) for one in part]
+            return [without_machine(one) for one in part]
+        case str():
+            return _STICKY_QUEUE.sub("sticky", part)
         case _:
             return part
 

@@ -13,6 +13,7 @@ import workflows.shadow_care
 from activities.connectors import InstalledConnectors
 from activities.shadow_care import ShadowCareActivities
 from cli.sending import start_send
+from contracts.names import shadow_care_id
 from contracts.send import SendRequest, SendResult, SendStatus
 from contracts.shadow import CareRequest
 from runtime.clients import client_factory
@@ -82,7 +83,8 @@ async def test_a_run_archives_what_is_named(
         workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         request = CareRequest(workspace_id=project.workspace_id, fingerprints=[ended.fingerprint or ""])
-        done = await client.execute_workflow(ShadowCareWorkflow.run, request, id=queue, task_queue=queue)
+        id_ = shadow_care_id(project.workspace_id)
+        done = await client.execute_workflow(ShadowCareWorkflow.run, request, id=id_, task_queue=queue)
     assert (done.marked, done.retired, done.in_use, done.archived, done.failed) == (1, 1, 0, 1, [])
 
 
