@@ -10,7 +10,6 @@ set of events and attempts, not on the order in which they came.
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from activities.matching import Message, Room, match
@@ -77,7 +76,7 @@ def _told_apart(recorded: Sequence[Recorded], known: dict[str, bool]) -> tuple[l
             continue
         first = new.setdefault(event_id, one)
         if one.named_send and not first.named_send:
-            new[event_id] = replace(first, named_send=one.named_send)
+            new[event_id] = first._replace(named_send=one.named_send)
     return list(new.values()), named_late
 
 

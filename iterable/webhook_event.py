@@ -6,9 +6,8 @@ Sources: Iterable help centre (system webhooks, event properties); where `metada
 every plausible place is looked at.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import orjson
@@ -42,11 +41,10 @@ class UnreadableEvent(Exception):
     """A payload without what every event has. Its message names the missing part, never a value."""
 
 
-@dataclass(frozen=True)
-class WebhookEvent:
-    """What was reported, in Iterable's words. `url` has lost its query and fragment, which may be personal;
-    `occurrence` is the payload's `occurrence_key`.
+class WebhookEvent(NamedTuple):
+    """What was reported, in Iterable's words. A tuple, because a frozen class takes five times as long to make.
 
+    `url` has lost its query and fragment, which may be personal; `occurrence` is the payload's `occurrence_key`.
     `list_ids`, `channel_ids` and `message_type_ids` say what was subscribed to or unsubscribed from, `source` by whom
     (`unsubSource`, `signupSource`). `channel_id` and `message_type_id` are those of the message that led to it.
     """
@@ -227,7 +225,9 @@ def _number(value: Any) -> int | None:
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
-    items = cast("list[Any]", value) if isinstance(value, list) else []
+    if not isinstance(value, list):
+        return ()
+    items = cast("list[Any]", value)
     return tuple(sorted({item for item in items if isinstance(item, int) and not isinstance(item, bool)}))
 
 

@@ -14,7 +14,6 @@ from sqlalchemy import (
     TextClause,
     bindparam,
     func,
-    insert,
     select,
     type_coerce,
     update,
@@ -38,8 +37,7 @@ _TOLD = (
 """What a timeline shows: not the sealed body, which is most of a row."""
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An event with what it is joined by. `named_send` is the send that it names itself; `user_hash` is a second hash
     of its person. `body` is the JSON as posted: kept, so that nothing is lost in our words."""
 
@@ -86,8 +84,7 @@ class Move:
     firm: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a new event belongs by name: its send, its cursor in the feed, and whether a run may be there to tell."""
 
     send_id: str | None
@@ -168,8 +165,7 @@ class Events(SealingRepository):
             for one in recorded
             for place in (places.get(one.event.event_id, _NOWHERE),)
         ]
-        if values:
-            await self._run_rows(insert(event).values({name: bindparam(name) for name in values[0]}), values)
+        await self._insert_rows(event, values)
 
     async def name(self, workspace_id: str, names: Mapping[str, str]) -> None:
         """Adds the names of their sends to events, by id, that had none."""

@@ -64,6 +64,8 @@ class Keyring:
     def __init__(self, keys: dict[str, bytes]) -> None:
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._current = next(iter(keys))
+        key_id = self._current.encode()
+        self._head = bytes([_VERSION, len(key_id)]) + key_id
 
     def __repr__(self) -> str:
         return f"Keyring(current={self._current!r}, known={sorted(self._ciphers)})"
@@ -75,15 +77,12 @@ class Keyring:
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether a value was sealed with the newest key."""
-        key_id = self._current.encode()
-        return sealed.startswith(bytes([_VERSION, len(key_id)]) + key_id)
+        return sealed.startswith(self._head)
 
     def seal(self, value: bytes, place: str) -> bytes:
         """`place` names where the value is kept and must be given again to open it."""
-        key_id = self._current.encode()
         nonce = os.urandom(_NONCE_BYTES)
-        head = bytes([_VERSION, len(key_id)]) + key_id
-        return head + nonce + self._ciphers[self._current].encrypt(nonce, value, place.encode())
+        return self._head + nonce + self._ciphers[self._current].encrypt(nonce, value, place.encode())
 
     def open(self, sealed: bytes, place: str) -> bytes:
         """Raises `KeyringError` where the key is unknown, the value was altered, or it belongs to another place."""

@@ -8,9 +8,29 @@ from operator import itemgetter
 from typing import Any
 
 import orjson
-from sqlalchemy import ARRAY, ClauseElement, Column, ColumnElement, Table, any_, bindparam, func, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
 from store.keyring import Keyring
 
@@ -52,19 +72,77 @@ class Repository:
         )
         return done.rowcount
 
-    def _one_of(self, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
-        """Whether a column has one of the values, which go as one parameter: the statement is the same however many
-        there are, so it is neither written nor planned anew."""
+    async def _insert_rows(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Adds rows, which all have the same columns, with values as `_run_rows` wants them.
+
+        PostgreSQL gets them as one parameter, in one statement: half the time of one statement a row. SQLite, which is
+        in this process, gains nothing by that.
+        """
+        if not rows:
+            return
         if self._connection.dialect.name == "sqlite":
-            each = func.json_each(orjson.dumps(values).decode()).table_valued("value")
-            return column.in_(select(each.c.value))
-        return column == any_(bindparam(None, values, ARRAY(column.type)))
+            await self._run_rows(insert(table).values({name: bindparam(name) for name in rows[0]}), rows)
+            return
+        given = self._given(rows, {name: table.c[name].type for name in rows[0]})
+        await self._connection.execute(insert(table).from_select(list(rows[0]), select(*given)))
+
+    async def _update_rows(self, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Changes rows that are named by their keys; otherwise as `_insert_rows`."""
+        if not rows:
+            return
+        names = [name for name in rows[0] if name not in keys]
+        if self._connection.dialect.name == "sqlite":
+            of: dict[str, Any] = {name: bindparam(f"to_{name}") for name in rows[0]}  # a column's name is taken
+            statement = update(table).where(*(table.c[key] == of[key] for key in keys))
+            statement = statement.values({name: of[name] for name in names})
+            await self._run_rows(statement, [{f"to_{name}": value for name, value in row.items()} for row in rows])
+            return
+        types = {name: table.c[name].type for name in rows[0]}
+        of = dict[str, Any](zip(types, self._given(rows, types), strict=True))
+        statement = update(table).where(*(table.c[key] == of[key] for key in keys))
+        await self._connection.execute(statement.values({name: of[name] for name in names}))
+
+    def _given(
+        self, rows: Sequence[Mapping[str, Any]], types: Mapping[str, TypeEngine[Any]]
+    ) -> list[ColumnElement[Any]]:
+        """Rows as columns of a table that a statement on PostgreSQL can read from."""
+        text = orjson.dumps(rows, default=_base64).decode()
+        plain = {name: String() if isinstance(type_, LargeBinary) else type_ for name, type_ in types.items()}
+        table = (
+            func.json_to_recordset(cast(bindparam(None, text, Text), JSON))
+            .table_valued(*(column(name, type_) for name, type_ in plain.items()))
+            .render_derived("given", with_types=True)
+        )
+        return [
+            func.decode(table.c[name], "base64") if isinstance(type_, LargeBinary) else table.c[name]
+            for name, type_ in types.items()
+        ]
+
+    def _one_of(self, what: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+        """Whether a column has one of the values, which go as one parameter: the statement is the same however many
+        there are, so it is neither written nor planned anew. As JSON, because PostgreSQL's driver takes ten times as
+        long over an array; and as an array that PostgreSQL makes of it, because it looks such ones up in an index also
+        while it has no statistics of a table."""
+        text = orjson.dumps(values).decode()
+        if self._connection.dialect.name == "sqlite":
+            each = func.json_each(text).table_valued("value")
+            return what.in_(select(each.c.value))
+        one: ColumnElement[Any] = func.json_array_elements_text(cast(bindparam(None, text, Text), JSON)).column_valued()
+        if isinstance(what.type, Integer):
+            one = cast(one, BigInteger)
+        return what == any_(func.array(select(one).scalar_subquery()))
 
     def _upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows ON CONFLICT in this engine's dialect."""
         if self._connection.dialect.name == "sqlite":
             return sqlite.insert(table)
         return postgresql.insert(table)
+
+
+def _base64(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(type(value).__name__)
 
 
 class SealingRepository(Repository):

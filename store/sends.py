@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Row, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 
 from contracts.event import Event, in_order
 from contracts.send import SendResult, SendStatus
@@ -65,8 +65,7 @@ class Claim:
     recipient_hash: str
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """What a send's events say of it. `message_id` is that of the first of them: a repeated send has several."""
 
     send_id: str
@@ -75,8 +74,7 @@ class Standing:
     message_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What joining needs of a send of ours. `standing` is None before there is one; `run_ended`: nobody is to be told
     of its events."""
 
@@ -226,29 +224,22 @@ class Sends(Repository):
 
     async def set_standings(self, workspace_id: str, standings: Sequence[Standing]) -> None:
         """Records what events say of sends."""
-        if standings:
-            now = microseconds(self._clock())
-            await self._run_rows(
-                update(send)
-                .where(send.c.workspace_id == bindparam("workspace"), send.c.send_id == bindparam("send"))
-                .values(
-                    status=bindparam("now_status"),
-                    reason=bindparam("now_reason"),
-                    message_id=bindparam("now_message"),
-                    changed_at=bindparam("now"),
-                ),
-                [
-                    {
-                        "workspace": workspace_id,
-                        "send": one.send_id,
-                        "now_status": one.status.value,
-                        "now_reason": one.reason,
-                        "now_message": one.message_id,
-                        "now": now,
-                    }
-                    for one in standings
-                ],
-            )
+        now = microseconds(self._clock())
+        await self._update_rows(
+            send,
+            ("workspace_id", "send_id"),
+            [
+                {
+                    "workspace_id": workspace_id,
+                    "send_id": one.send_id,
+                    "status": one.status.value,
+                    "reason": one.reason,
+                    "message_id": one.message_id,
+                    "changed_at": now,
+                }
+                for one in standings
+            ],
+        )
 
     async def close(self, workspace_id: str, send_id: str, status: SendStatus, reason: str | None) -> None:
         """Records an end that no event tells of. What an event has told stands."""

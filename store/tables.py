@@ -304,6 +304,7 @@ event = Table(
     Index(
         "ix_event_loose_user", "workspace_id", "campaign_id", "user_hash", sqlite_where=LOOSE, postgresql_where=LOOSE
     ),
+    Index("ix_event_loose_message", "workspace_id", "message_id", sqlite_where=LOOSE, postgresql_where=LOOSE),
 )
 
 # The last cursor that a workspace's feed has handed out. Its row lock puts the workspace's drains in a row.
