@@ -76,3 +76,23 @@ async def test_tls_and_a_client_certificate_by_the_sdks_variables(
         monkeypatch.delenv("TEMPORAL_TLS_SERVER_CA_CERT_PATH")
         with pytest.raises(RuntimeError):
             await connect(Settings())
+
+
+async def test_an_api_key_is_sent_over_tls_only(
+    the_stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in Temporal Cloud: with a key there is TLS without being asked for. The server here takes any key."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    target = the_stage.client.service_client.config.target_host
+    async with _tls_before(target, ca) as port:
+        monkeypatch.setenv("TEMPORAL_NAMESPACE", "default")
+        monkeypatch.setenv("TEMPORAL_API_KEY", "a-key")
+        monkeypatch.setenv("TEMPORAL_TLS_SERVER_CA_CERT_PATH", str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("TEMPORAL_ADDRESS", f"localhost:{port}")
+        service = (await connect(Settings())).service_client
+        assert service.config.api_key == "a-key"
+        assert await service.check_health()
+        monkeypatch.setenv("TEMPORAL_ADDRESS", target)  # without TLS there
+        with pytest.raises(RuntimeError):
+            await connect(Settings())
