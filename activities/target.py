@@ -1,7 +1,7 @@
 """Targeting a recipient: the one call that must not be repeated blindly."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,6 +12,7 @@ from activities.beating import to_the_end
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failure, provider_failure
 from activities.forgetting import forget
+from activities.suppressing import Path, check
 from activities.targeting import TARGET, campaign_is_gone, paced, patience, target_email
 from contracts.connector import ConnectorSettings
 from contracts.errors import ConnectorError, ErrorCode
@@ -20,10 +21,12 @@ from iterable.errors import NotTaken, OutcomeUnknown, RateLimited, RecipientForg
 from store.members import MemberRow
 from store.person import Person
 from store.sends import NOT_TAKEN, Attempt, SendRow
-from store.store import Store
+from store.store import Store, Transaction
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+_CHECK_HOLDS = timedelta(minutes=1)
+"""For so long after its claim a send is not checked against suppressions again."""
 _RECORD_PAUSES = (0.2, 0.5, 1, 2, 4, 8)  # seconds; within the activity's own timeout
 
 
@@ -70,7 +73,7 @@ class TargetActivities:
             metadata=request.metadata,
             project_type=connector.settings.project_type,
         )
-        begun = await self._begin(request, connector.settings)
+        begun = await self._begin(request, connector)
         if isinstance(begun, TargetOutcome):
             return begun
         try:
@@ -84,16 +87,19 @@ class TargetActivities:
         accepted_at = await self._end(request, begun, TargetEnd.TAKEN)
         return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=accepted_at)
 
-    async def _begin(self, request: TargetRequest, settings: ConnectorSettings) -> int | TargetOutcome:
-        """Waits for its turn: the number of the attempt that begins; or the outcome, where an earlier one has it."""
+    async def _begin(self, request: TargetRequest, connector: InForce) -> int | TargetOutcome:
+        """Waits for its turn: the number of the attempt that begins; or the outcome, where an earlier one has it or
+        none may begin any more."""
         async with self._store.begin() as tx:
             row = await tx.sends.get(request.workspace_id, request.send_id)
             attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
             known = known_outcome(row, attempts, excused=request.excused)
             if known is not None:
                 return known
+            if row is not None and await self._is_suppressed_by_now(tx, request, row, connector):
+                return TargetOutcome(end=TargetEnd.SUPPRESSED)
             wait, reserved = await tx.paces.reserve(
-                request.workspace_id, TARGET, paced(settings), patience(request.stream)
+                request.workspace_id, TARGET, paced(connector.settings), patience(request.stream)
             )
             number = len(attempts) + 1
             if reserved:
@@ -102,6 +108,19 @@ class TargetActivities:
             raise ApplicationError("Waits for its turn to send", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait)
         await asyncio.sleep(wait.total_seconds())
         return number
+
+    async def _is_suppressed_by_now(
+        self, tx: Transaction, request: TargetRequest, row: SendRow, connector: InForce
+    ) -> bool:
+        """A send may have waited since it was checked: for its campaign, a profile, or Iterable."""
+        if datetime.now(UTC) - row.created_at < _CHECK_HOLDS:
+            return False
+        known_as = self._store.hasher.all_of(request.recipient.email, request.recipient.user_id)
+        path = Path.of(connector.settings, connector.catalog, request.stream)
+        (rule,) = await check(tx, request.workspace_id, [known_as], path)
+        if rule is not None:
+            log.info("send.suppressed", cause=rule.cause, scope=rule.scope)
+        return rule is not None
 
     async def _not_taken(
         self, request: TargetRequest, number: int, error: NotTaken, settings: ConnectorSettings

@@ -107,12 +107,13 @@ class TargetRequest(Contract):
 
 
 class TargetEnd(StrEnum):
-    """How an attempt ended. There are no others: see decision 0003."""
+    """How an attempt ended, or why none began: `SUPPRESSED`. There are no others: see decision 0003."""
 
     TAKEN = "taken"
     RECIPIENT_UNKNOWN = "recipient_unknown"
     CAMPAIGN_GONE = "campaign_gone"
     UNKNOWN = "unknown"
+    SUPPRESSED = "suppressed"
 
 
 class TargetOutcome(Contract):

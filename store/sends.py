@@ -34,6 +34,7 @@ class SendRow:
     status: SendStatus | None
     reason: str | None
     accepted_at: datetime | None
+    created_at: datetime
     warnings: list[SendWarning]
 
     def result(self, events: list[Event]) -> SendResult:
@@ -359,5 +360,6 @@ def _send(row: Row[Any]) -> SendRow:
         status=None if row.status is None else SendStatus(row.status),
         reason=row.reason,
         accepted_at=row.accepted_at,
+        created_at=row.created_at,
         warnings=[] if row.warnings is None else _WARNINGS.validate_json(row.warnings),
     )

@@ -137,6 +137,8 @@ class SendWorkflow:
         if prepared.pace.profile_policy == "always":
             await self._write_profile(request, prepared)
         self._accepted_at = await self._target(request, prepared)
+        if self._accepted_at is None:
+            return await self._end(request, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED)
         return await self._follow(request, prepared)
 
     async def _preview(self, request: SendRequest, prepared: PreparedSend) -> SendResult:
@@ -172,8 +174,9 @@ class SendWorkflow:
 
     # ── the message goes out ──────────────────────────────────────────────────────────────────────────────────────
 
-    async def _target(self, request: SendRequest, prepared: PreparedSend) -> datetime:
-        """Until Iterable has the message for certain: the moment at which it took it.
+    async def _target(self, request: SendRequest, prepared: PreparedSend) -> datetime | None:
+        """Until Iterable has the message for certain: the moment at which it took it. None where the recipient was
+        suppressed while the send waited.
 
         It may leave attempts unanswered for as long as a send may wait, counted from the first of them."""
         may_write_profile = prepared.pace.profile_policy == "on_unknown"
@@ -202,6 +205,10 @@ class SendWorkflow:
                     if repeats > prepared.pace.may_repeat:
                         raise self._doubt.remains(attempts=repeats)
                     continue
+                case TargetEnd.SUPPRESSED:
+                    if self._doubt.exists:
+                        raise self._doubt.remains(attempts=repeats)
+                    return None
                 case TargetEnd.RECIPIENT_UNKNOWN:
                     if not may_write_profile:
                         raise failure(ErrorCode.RECIPIENT_UNKNOWN, "Iterable does not know this recipient")

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -11,6 +11,7 @@ from sqlalchemy import select
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
+import activities.target
 from cli.sending import start_send
 from contracts.errors import ErrorCode
 from contracts.names import SUPPRESSION_WORKFLOW, connector_workflow_id, suppression_workflow_id
@@ -130,6 +131,33 @@ async def test_whether_a_complaint_blocks_receipts_is_a_setting(
     assert await status(project, "complaint@example.com", "transactional") is SendStatus.COMPLAINED
     assert await status(project, "complaint@example.com", "marketing") is SendStatus.SUPPRESSED
     assert await status(project, "complaint@example.com", "transactional") is expected
+
+
+async def test_who_is_suppressed_while_their_send_waits_gets_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities.target, "_CHECK_HOLDS", timedelta(0))
+    assert await status(project, "sent@example.com", "transactional") is SendStatus.SENT  # the campaign is there
+    stage, email = project.stage, "waits@example.com"
+    await project.fault("/api/email/target", "rate_limited", retry_after=1)
+    request = project.request(email)
+    handle = await start_send(stage.client, stage.settings.task_queue, request)
+
+    async def is_tried() -> bool:
+        async with stage.store.read() as tx:
+            return bool(await tx.sends.attempts(project.workspace_id, request.send_id))
+
+    await until(is_tried)
+    await tell(project, "emailBounce", email, recipientState="HardBounce")
+    await until(lambda: known(project, email))
+    (await stage.sandbox_http.delete("/_sandbox/faults")).raise_for_status()
+    result: SendResult = await handle.result()
+    assert (result.status, result.reason) == (SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED)
+    assert [message["email"] for message in await project.outbox()] == ["sent@example.com"]
+    async with stage.store.read() as tx:
+        row = await tx.sends.get(project.workspace_id, request.send_id)
+    assert row is not None
+    assert row.status is SendStatus.SUPPRESSED
 
 
 async def test_iterables_own_skip_is_a_result_and_suppresses_nothing(project: Project) -> None:
