@@ -3,8 +3,8 @@
 A file may be imported again at any time: what is suppressed by an import already is skipped. So after a crash or a
 Ctrl-C the same command simply goes on, and `rows that were in already` says how far the first one had come.
 
-A row is one line. With a header line, the columns `email`, `user_id`, `reason` and `occurred_at` (ISO 8601 with an
-offset) are read and others ignored; without one, the first column is the address. Comma, semicolon or tab.
+A row is one line. With a header line, the columns `email`, `user_id`, `reason`, `occurred_at` (ISO 8601 with an offset)
+and `scope` are read and others ignored; without one, the first column is the address. Comma, semicolon or tab.
 """
 
 import csv
@@ -16,7 +16,7 @@ from typing import BinaryIO
 from pydantic import TypeAdapter, ValidationError
 
 from contracts.send import UserId
-from contracts.suppression import Cause, Given
+from contracts.suppression import Cause, Given, Scope
 from contracts.template import EmailAddress
 from store.keyring import KeyedHasher
 from store.person import Person
@@ -28,7 +28,8 @@ ROWS_A_TRANSACTION = 5_000
 sync at its end costs little."""
 _LONGEST_LINE = 10_000  # bytes; a longer one is no row, and must not be read into memory
 _LONGEST_REASON = 200
-_COLUMNS: tuple[str, ...] = ("email", "user_id", "reason", "occurred_at")
+_COLUMNS: tuple[str, ...] = ("email", "user_id", "reason", "occurred_at", "scope")
+_SCOPE: TypeAdapter[str] = TypeAdapter(Scope)
 _DELIMITERS = b",;\t"
 _EMAIL: TypeAdapter[str] = TypeAdapter(EmailAddress)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
@@ -96,8 +97,8 @@ async def import_suppressions(
     """Suppresses everybody in a file. `on_batch` hears of every transaction, `on_bad` of every line that is no row: its
     number and what is wrong, not its content.
 
-    `reason` is for rows without one. A row without `occurred_at` counts as reported now, so it suppresses again whom
-    somebody had removed. Raises `NotACsv`, `OSError`.
+    `scope` and `reason` are for rows without one. A row without `occurred_at` counts as reported now, so it suppresses
+    again whom somebody had removed. Raises `NotACsv`, `OSError`.
     """
     report = ImportReport()
     given = _Defaults(scope, reason, datetime.now(UTC))
@@ -167,7 +168,7 @@ def _row(line: bytes, layout: _Layout, hasher: KeyedHasher, given: _Defaults) ->
     except (csv.Error, ValueError):
         return "its quotes do not match"
     places, count = layout.places, len(cells)
-    email, user_id, reason, occurred_at = (
+    email, user_id, reason, occurred_at, scope = (
         cells[place].strip() if (place := places[name]) < count else "" for name in _COLUMNS
     )
     try:
@@ -183,9 +184,11 @@ def _row(line: bytes, layout: _Layout, hasher: KeyedHasher, given: _Defaults) ->
             return "neither an address nor a user id"
     except ValidationError:
         return "not an address" if email else "not a user id"
-    return Report(
-        person, Cause.IMPORT, given.scope, at, source="import", reason=reason[:_LONGEST_REASON] or given.reason
-    )
+    try:
+        scope = _SCOPE.validate_python(scope) if scope else given.scope
+    except ValidationError:
+        return "scope is neither workspace nor a stream, and none that an export has"
+    return Report(person, Cause.IMPORT, scope, at, source="import", reason=reason[:_LONGEST_REASON] or given.reason)
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

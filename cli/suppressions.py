@@ -192,7 +192,9 @@ def check(workspace: Workspace, address: Address, *, user_id: IsUserId = False, 
 @suppressions.command(name="import")
 def import_command(
     workspace: Workspace,
-    file: Annotated[Path, typer.Argument(help="CSV with a column email or user_id; reason and occurred_at are read.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV with a column email or user_id; reason, occurred_at and scope are read.")
+    ],
     scope: Streams = "workspace",
     reason: Annotated[str | None, typer.Option(help="For rows that give none.")] = None,
     bad_lines: Annotated[Path | None, typer.Option(help="Write the number and problem of every bad line here.")] = None,

@@ -52,10 +52,14 @@ async def test_forms_of_a_file(store: Store, content: bytes) -> None:
 
 
 async def test_columns_are_read_and_options_fill_in(store: Store) -> None:
-    content = b"user_id,email,reason,occurred_at\nU1,,asked,2026-01-02T03:04:05+00:00\n,ann@example.com,,\n"
+    content = (
+        b"user_id,email,reason,occurred_at,scope\nU1,,asked,2026-01-02T03:04:05+00:00,transactional\n"
+        b",ann@example.com,,\n,bob@example.com,,,nobody\n"
+    )
     report, bad = await imported(store, content, scope="marketing", reason="old system")
-    assert (report.added, bad) == (2, [])
+    assert (report.added, bad) == (2, [(4, "scope is neither workspace nor a stream, and none that an export has")])
     first, second = await all_of(store)
+    assert first.scope == "transactional"
     assert (first.person, first.reason) == (Person.by_user_id(store.hasher, "U1"), "asked")
     assert first.first_seen_at.isoformat() == "2026-01-02T03:04:05+00:00"
     assert (second.reason, second.scope, second.cause) == ("old system", "marketing", Cause.IMPORT)

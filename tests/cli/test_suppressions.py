@@ -129,6 +129,8 @@ def test_an_export_can_be_imported(cli: Cli, tmp_path: Path) -> None:
     assert told == {"added": 2, "skipped": 0, "bad": 0}
     (imported,) = json.loads(cli("list", "acme", "--json", "--cause", "import", "--limit", "1").stdout)
     assert imported["first_seen_at"] == "2026-01-02T03:04:05Z"
+    scopes = [one["scope"] for one in json.loads(cli("list", "acme", "--json", "--cause", "import").stdout)]
+    assert sorted(scopes) == sorted(row["scope"] for row in rows)  # none blocks more than it did
 
 
 def test_an_import_tells_of_bad_lines_and_fails_softly(cli: Cli, tmp_path: Path) -> None:
