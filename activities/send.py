@@ -97,6 +97,10 @@ class SendActivities:
                 if earlier is not None:
                     return prepared.model_copy(update={"ending": earlier})
                 await tx.sends.take_over(send.workspace_id, send.send_id, request.run_id)
+            if row.campaign_id is not None:  # an attempt was begun, by an earlier run
+                attempts = await tx.sends.attempts(send.workspace_id, send.send_id)
+                in_doubt = any(one.may_have_reached for one in attempts)
+                prepared = prepared.model_copy(update={"in_doubt": in_doubt})
         warnings = [
             *hosted.warnings,
             *check_template(content, send.stream, connector.settings),
@@ -110,7 +114,7 @@ class SendActivities:
         if rule is not None:
             log.info("send.suppressed", cause=rule.cause, scope=rule.scope)
             if not send.dry_run:
-                if any(one.may_have_reached for one in await tx.sends.attempts(send.workspace_id, send.send_id)):
+                if prepared.in_doubt:
                     what = "An earlier run of this send was stopped in mid-flight; the recipient is suppressed by now"
                     raise ConnectorError(ErrorCode.OUTCOME_UNKNOWN, what)
                 await tx.sends.close(

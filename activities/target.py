@@ -20,7 +20,7 @@ from contracts.target import TargetEnd, TargetOutcome, TargetRequest
 from iterable.errors import NotTaken, OutcomeUnknown, RateLimited, RecipientForgotten, RecipientUnknown
 from store.members import MemberRow
 from store.person import Person
-from store.sends import NOT_TAKEN, Attempt, SendRow
+from store.sends import NOT_TAKEN, Attempt, SendIsOver, SendRow
 from store.store import Store, Transaction
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -103,7 +103,11 @@ class TargetActivities:
             )
             number = len(attempts) + 1
             if reserved:
-                await tx.sends.begin_attempt(request.workspace_id, request.send_id, number, request.shadow)
+                try:
+                    await tx.sends.begin_attempt(request.workspace_id, request.send_id, number, request.shadow)
+                except SendIsOver:
+                    error = ConnectorError(ErrorCode.REQUEST_INVALID, "The send was closed before its turn came")
+                    raise failure(error) from None
         if not reserved:
             raise ApplicationError("Waits for its turn to send", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait)
         await asyncio.sleep(wait.total_seconds())

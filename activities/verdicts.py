@@ -84,6 +84,8 @@ class Verdicts:
             case "not_taken":
                 self.proven.append((row.send_id, NOT_TAKEN))
                 since = row.held.held_at if row.held is not None else now
+                if row.held is not None:
+                    row.held = replace(row.held, excused=0)  # the ledger has an end for each of them now
                 if self._has_waited(since, now):
                     self._fail(row, ErrorCode.PROVIDER_UNAVAILABLE, now)
                 else:
@@ -113,6 +115,9 @@ class Verdicts:
 
     def suppress(self, row: Row) -> None:
         """The recipient was suppressed while the row was held."""
+        if row.held is not None and row.held.excused:
+            self._fail(row, ErrorCode.OUTCOME_UNKNOWN, datetime.now(UTC))
+            return
         self.closed.append((row.send_id, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED))
         self._settle(row, datetime.now(UTC), "suppressed")
 
@@ -173,6 +178,8 @@ class Verdicts:
         return self.pace.profile_policy == "on_unknown" and not (row.held is not None and row.held.has_profile)
 
     def _fail(self, row: Row, code: ErrorCode, at: datetime) -> None:
+        if row.held is not None and row.held.excused:
+            code = ErrorCode.OUTCOME_UNKNOWN  # whatever else failed, an earlier attempt may have reached them
         self.closed.append((row.send_id, SendStatus.FAILED, code))
         self._hold(row, "failed", f"failed:{code}", code, at, at)
 

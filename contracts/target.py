@@ -88,6 +88,8 @@ class PreparedSend(Contract):
     pace: Pace
     shadow: Shadow | None = None
     ending: SendResult | None = None
+    in_doubt: bool = False
+    """An earlier run of this send was stopped in mid-flight: what it began may have reached Iterable."""
     warnings: list[SendWarning] = []
 
 

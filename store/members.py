@@ -133,8 +133,8 @@ class Members(Repository):
         return found
 
     async def begin_attempts(self, workspace_id: str, attempts: Iterable[tuple[str, int]], moved_to: Shadow) -> None:
-        """Before the requests leave: (send id, number of the attempt). Later attempts may go to another campaign than
-        the one that the send was claimed for. A number that was begun by somebody else makes all of them fail."""
+        """Before the requests leave: (send id, number of the attempt). They may go to another campaign than the
+        one that the send was claimed for. A number that was begun by somebody else makes all of them fail."""
         now = microseconds(self._clock())
         rows = [
             {
@@ -149,11 +149,15 @@ class Members(Repository):
         if not rows:
             return
         await self._run_rows(insert(attempt).values({name: bindparam(name) for name in rows[0]}), rows)
-        again = [row["send_id"] for row in rows if row["number"] != 1]
-        for start in range(0, len(again), IN_BATCH):
+        send_ids = [row["send_id"] for row in rows]
+        for start in range(0, len(send_ids), IN_BATCH):
             await self._connection.execute(
                 update(send)
-                .where(send.c.workspace_id == workspace_id, send.c.send_id.in_(again[start : start + IN_BATCH]))
+                .where(
+                    send.c.workspace_id == workspace_id,
+                    send.c.send_id.in_(send_ids[start : start + IN_BATCH]),
+                    send.c.campaign_id.is_distinct_from(moved_to.campaign_id),
+                )
                 .values(template_id=moved_to.template_id, campaign_id=moved_to.campaign_id)
             )
 

@@ -18,6 +18,14 @@ from store.tables import attempt, microseconds, send
 _WARNINGS = TypeAdapter(list[SendWarning])
 
 
+_CLOSED = (SendStatus.FAILED.value, SendStatus.CANCELLED.value, SendStatus.SUPPRESSED.value)
+"""Ends that say that nothing of ours is to go out any more."""
+
+
+class SendIsOver(Exception):
+    """A send was closed while somebody was about to target its recipient."""
+
+
 @dataclass(frozen=True)
 class SendRow:
     """A send as the ledger has it. `status` is None from the claim until Iterable took the message or it ended."""
@@ -271,7 +279,15 @@ class Sends(Repository):
         return [Attempt(*row) for row in rows]
 
     async def begin_attempt(self, workspace_id: str, send_id: str, number: int, target: Shadow) -> None:
-        """Before the request leaves. Two workers that begin the same number collide here: one of them fails."""
+        """Before the request leaves. Two workers that begin the same number collide here: one of them fails. Raises
+        `SendIsOver` where the send was closed while this worker was held up: nobody would hear of the attempt."""
+        begun = await self._connection.execute(
+            update(send)
+            .where(_is(workspace_id, send_id), send.c.status.is_(None) | send.c.status.not_in(_CLOSED))
+            .values(template_id=target.template_id, campaign_id=target.campaign_id)
+        )
+        if not begun.rowcount:
+            raise SendIsOver
         await self._connection.execute(
             attempt.insert().values(
                 workspace_id=workspace_id,
@@ -280,11 +296,6 @@ class Sends(Repository):
                 campaign_id=target.campaign_id,
                 started_at=self._clock(),
             )
-        )
-        await self._connection.execute(
-            update(send)
-            .where(_is(workspace_id, send_id))
-            .values(template_id=target.template_id, campaign_id=target.campaign_id)
         )
 
     async def end_attempt(self, workspace_id: str, send_id: str, number: int, end: str) -> datetime:

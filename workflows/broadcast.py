@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.broadcast import BroadcastActivities
     from activities.send import SendActivities
     from activities.shadow import ShadowActivities
-    from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, RateChange
+    from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, RateChange, Tally
     from contracts.broadcasting import (
         BroadcastName,
         Carried,
@@ -81,6 +81,7 @@ class BroadcastWorkflow:
         self._page = 0
         self._pages: set[int] = set()
         self._one_at_a_time = asyncio.Lock()
+        self._steering = asyncio.Lock()
 
     @workflow.run
     async def run(self, received: Received[BroadcastRequest] | None = None) -> BroadcastProgress:
@@ -109,7 +110,13 @@ class BroadcastWorkflow:
             self._answer = await self._survey(request)
             return
         else:
-            self._opened = await self._open(request)
+            try:
+                self._opened = await self._open(request)
+            except ActivityError as error:
+                if not is_cancelled_exception(error):
+                    raise
+                await self._close(BroadcastStatus.CANCELLED)
+                return
             if self._opened.ending is not None:
                 self._answer = self._opened.ending
                 return
@@ -215,10 +222,14 @@ class BroadcastWorkflow:
         if send_at is None or send_at <= workflow.now():
             return
         self._is_early = True
-        await self._show(self._at_work)
         try:
+            await self._show(self._at_work)
             await self._until(lambda: self._ending is not None, send_at - workflow.now())
         except asyncio.CancelledError:
+            self._ending = BroadcastStatus.CANCELLED
+        except ActivityError as error:
+            if not is_cancelled_exception(error):
+                raise
             self._ending = BroadcastStatus.CANCELLED
         self._is_early = False
 
@@ -259,15 +270,18 @@ class BroadcastWorkflow:
     async def _look_after_held(self, reading: "asyncio.Task[None]") -> None:
         """Until the audience is through and nothing is open. Once the broadcast has been stopped, lost outcomes are
         still looked into, but who waits is not targeted any more."""
+        is_stale = False
         while not self._renews:
             if self._retries:
                 await self._reopen_failed()
             await self._until(lambda: self._report.held > 0 or reading.done() or self._retries or self._renews)
-            if reading.done() and not self._report.held and not self._retries:
+            if reading.done() and not self._report.held and not self._retries and not is_stale:
                 return
             if reading.done() and self._ending is None and not self._is_paused:
                 await self._show(self._at_work)
+            began_beside = not reading.done()
             report = await self._run_page(BroadcastActivities.look_after_held)
+            is_stale = began_beside and reading.done()  # it may not know what the audience's last page left
             if report is None or (reading.done() and self._ending is not None and not self._report.tally.unknown):
                 return
             due = (report.next_due or workflow.now()) - workflow.now()
@@ -314,7 +328,9 @@ class BroadcastWorkflow:
             async with self._one_at_a_time:
                 self._lane = await self._with_shadow(self._lane, gone=self._lane.shadow)
         if report.stop == "stuck":
-            self._is_paused, self._reason = True, report.reason
+            async with self._steering:
+                await self._steer(wanted="pause")
+                self._is_paused, self._reason = True, report.reason
             await self._show(BroadcastStatus.PAUSED)
         if workflow.info().get_current_history_length() > MOST_EVENTS:
             self._renews = True
@@ -336,8 +352,9 @@ class BroadcastWorkflow:
     async def pause(self) -> BroadcastProgress:
         """Nobody is targeted from the moment this returns on, until `resume`. Lost outcomes are still looked into."""
         await self._is_open()
-        await self._steer(wanted="pause")
-        self._is_paused, self._reason = True, None
+        async with self._steering:
+            await self._steer(wanted="pause")
+            self._is_paused, self._reason = True, None
         await self._quiet()
         await self._show(BroadcastStatus.PAUSED)
         return self.progress()
@@ -346,8 +363,9 @@ class BroadcastWorkflow:
     async def resume(self) -> BroadcastProgress:
         """Goes on."""
         await self._is_open()
-        await self._steer(wanted="go")
-        self._is_paused, self._reason = False, None
+        async with self._steering:
+            await self._steer(wanted="go")
+            self._is_paused, self._reason = False, None
         if self._ending is None:
             await self._show(self._at_work)
         return self.progress()
@@ -449,16 +467,24 @@ class BroadcastWorkflow:
 
     async def _close(self, status: BroadcastStatus, reason: str | None = None) -> None:
         self._reason = reason or self._reason
-        tally = await workflow.execute_activity_method(
+        try:
+            tally = await self._close_rows(status)
+        except ActivityError as error:
+            if not is_cancelled_exception(error):
+                raise
+            tally = await self._close_rows(status)  # a cancellation comes too late for an end
+        self._status = status
+        self._report = self._report.model_copy(update={"tally": tally, "held": 0})
+        self._show_details()
+
+    async def _close_rows(self, status: BroadcastStatus) -> Tally:
+        return await workflow.execute_activity_method(
             BroadcastActivities.close_broadcast,
             self._standing(status),
             start_to_close_timeout=PAGE_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
-        self._status = status
-        self._report = self._report.model_copy(update={"tally": tally, "held": 0})
-        self._show_details()
 
     def _show_details(self) -> None:
         if self._request is not None:

@@ -128,14 +128,14 @@ class InstallWorkflow:
     async def pause(self) -> ConnectorStatus:
         """Refuses new sends with `connector_disabled` once it returns. Sends that are under way end as they will."""
         await self._must_be_in_force()
-        await _answered(self._hear(InstallActivities.pause_connector))
+        await _answered(self._hear(InstallActivities.pause_connector, is_asked=True))
         return self._status
 
     @workflow.update
     async def resume(self) -> ConnectorStatus:
         """Takes new sends again."""
         await self._must_be_in_force()
-        await _answered(self._hear(InstallActivities.resume_connector))
+        await _answered(self._hear(InstallActivities.resume_connector, is_asked=True))
         self._look_asked = True
         return self._status
 
@@ -144,10 +144,7 @@ class InstallWorkflow:
         """Refuses new sends with `connector_disabled` once it returns; the run goes on until all is done."""
         request = UninstallRequest() if received is None else await self._take(Received[UninstallRequest].of(received))
         await self._must_be_ready()
-        await _answered(self._hear(RetiringActivities.retire_connector))
-        await self._do(BackfillActivities.unschedule_backfill)
-        await self._do(ShadowCareActivities.unschedule_shadow_care)
-        self._leaving = request
+        await _answered(self._retire(request))
         return self._status
 
     @workflow.query
@@ -173,6 +170,8 @@ class InstallWorkflow:
         if request.settings is not None:
             try:
                 await self._put_into_force(request.settings)
+            except ApplicationError:  # it is being uninstalled already
+                return
             except ActivityError as error:  # stays visible; `configure` may put it right
                 self._show(self._status.model_copy(update={"reason": failure_of(error).message}))
 
@@ -207,6 +206,7 @@ class InstallWorkflow:
 
     async def _put_into_force(self, settings: ConnectorSettings | None) -> None:
         async with self._one_at_a_time:
+            self._unless_leaving()
             report = await self._check(settings)
             status = await workflow.execute_activity_method(
                 InstallActivities.adopt_connector, report, start_to_close_timeout=CALL_TIMEOUT, retry_policy=RETRY
@@ -258,6 +258,14 @@ class InstallWorkflow:
             retry_policy=RETRY,
         )
 
+    async def _retire(self, request: UninstallRequest) -> None:
+        async with self._one_at_a_time:
+            self._unless_leaving()
+            self._show(await self._do(RetiringActivities.retire_connector))
+            await self._do(BackfillActivities.unschedule_backfill)
+            await self._do(ShadowCareActivities.unschedule_shadow_care)
+            self._leaving = request
+
     async def _leave(self, request: UninstallRequest) -> None:
         """What is under way ends; then campaigns are archived and secrets forgotten."""
         retirement = Retirement(workspace_id=self._workspace_id, **request.model_dump())
@@ -307,6 +315,9 @@ class InstallWorkflow:
         await workflow.wait_condition(lambda: self._ready or self._refusal is not None)
         if self._refusal is not None:
             raise self._refusal
+        self._unless_leaving()
+
+    def _unless_leaving(self) -> None:
         if self._leaving is not None:
             raise failure(ErrorCode.CONNECTOR_DISABLED, "The connector is being uninstalled; this run ends with that")
 
@@ -318,9 +329,14 @@ class InstallWorkflow:
     def _is_in_force(self) -> bool:
         return self._status.state not in {ConnectorState.VALIDATING, ConnectorState.UNINSTALLED}
 
-    async def _hear(self, activity: Callable[[Any, str], Awaitable[ConnectorStatus]]) -> None:
-        """Has something done to the connector, and hears how it stands then."""
+    async def _hear(
+        self, activity: Callable[[Any, str], Awaitable[ConnectorStatus]], *, is_asked: bool = False
+    ) -> None:
+        """Has something done to the connector, and hears how it stands then. What was asked for before an uninstall
+        and waited for it is refused."""
         async with self._one_at_a_time:
+            if is_asked:
+                self._unless_leaving()
             self._show(await self._do(activity))
 
     async def _do(self, activity: Callable[[Any, str], Awaitable[T]]) -> T:

@@ -151,7 +151,9 @@ class SendWorkflow:
     async def _prepare(self, request: SendRequest) -> PreparedSend:
         self._show(request, None, "checks the request, and looks for its content in Iterable")
         self._prepared = await prepare(request)
-        self._unless_cancelled()
+        if self._prepared.ending is None:  # else it is over, whoever cancels it now
+            self._doubt.exists = self._prepared.in_doubt
+            self._unless_cancelled()
         return self._prepared
 
     async def _ensure_shadow(self, request: SendRequest, prepared: PreparedSend, gone: Shadow | None = None) -> Shadow:
@@ -200,8 +202,10 @@ class SendWorkflow:
                         return found.accepted_at or workflow.now()
                     if found.verdict == "unknown":
                         repeats, excused = repeats + 1, found.attempts
-                    elif workflow.now() >= until:
-                        raise gave_up()
+                    else:
+                        excused = 0  # the ledger has an end for each of them now
+                        if workflow.now() >= until:
+                            raise gave_up()
                     if repeats > prepared.pace.may_repeat:
                         raise self._doubt.remains(attempts=repeats)
                     continue

@@ -211,6 +211,22 @@ async def test_a_long_run_continues_as_new_and_loses_nothing_that_was_asked_of_i
     assert (await ended.result()).state is ConnectorState.UNINSTALLED
 
 
+async def test_what_is_asked_beside_an_uninstall_does_not_undo_it(admin: Admin) -> None:
+    stage, workspace_id = admin.stage, admin.workspace_id
+    await stage.admin.install(workspace_id, admin.settings, SecretStr(admin.made["keys"]["server"]))
+    handle = stage.client.get_workflow_handle(connector_workflow_id(workspace_id), result_type=ConnectorStatus)
+    asked = [
+        handle.execute_update("uninstall", UninstallRequest(wait_seconds=0)),
+        *(handle.execute_update("configure", admin.settings) for _ in range(3)),
+        *(handle.execute_update("resume") for _ in range(3)),
+    ]
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert (await handle.result()).state is ConnectorState.UNINSTALLED
+    assert await admin.send() == ErrorCode.CONNECTOR_DISABLED
+    schedules = [one.id async for one in await stage.client.list_schedules()]
+    assert not [one for one in schedules if workspace_id in one]
+
+
 async def test_a_campaign_waits_until_somebody_presses_activate(admin: Admin) -> None:
     stage = admin.stage
     (await stage.sandbox_http.patch(admin.sandbox, json={"activation_enabled": False})).raise_for_status()

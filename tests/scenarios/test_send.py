@@ -400,6 +400,35 @@ async def test_a_send_whose_run_was_terminated_in_mid_flight_is_looked_into_when
     assert (await project.counts())["messages"] == 2
 
 
+async def test_who_takes_over_a_send_in_doubt_does_not_end_it_as_cancelled(project: Project) -> None:
+    """Its message is out, which `cancelled` would deny. One look may or may not find that."""
+    stage = project.stage
+    await outcome(project, project.request("first@example.com"))
+    await project.deliver(drop=1.0)
+    await project.fault("/api/events/{email}", "error_before")
+    await project.fault("/api/email/target", "reset_after", count=1)
+    request = project.request()
+    handle = await start(project, request)
+    while "find_outcome" not in await activities_of(stage.client, handle.id):  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    await handle.terminate()
+    (await stage.sandbox_http.delete("/_sandbox/faults")).raise_for_status()
+    again = await stage.client.start_workflow(
+        "SendWorkflow",
+        request.model_copy(update={"send_at": datetime.now(UTC) + timedelta(hours=1)}),
+        id=f"again-{request.send_id}",
+        task_queue=stage.settings.task_queue,
+        result_type=SendResult,
+    )
+    answer = await again.execute_update("cancel", result_type=CancelAnswer)
+    assert not answer.cancelled
+    try:
+        assert (await again.result()).accepted_at is not None
+    except WorkflowFailureError as failed:
+        assert isinstance(failed.cause, ApplicationError)
+        assert failed.cause.type == ErrorCode.OUTCOME_UNKNOWN
+
+
 # ── failures an admin reads ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -6,7 +6,7 @@ from sqlalchemy.exc import IntegrityError
 from contracts.send import SendStatus
 from contracts.shadow import Shadow
 from contracts.warning import SendWarning, WarningCode
-from store.sends import Claim, Standing
+from store.sends import Claim, SendIsOver, Standing
 from store.store import Store
 
 SHADOW = Shadow(template_id=1, campaign_id=2)
@@ -45,6 +45,19 @@ async def test_an_attempt_number_can_begin_only_once(store: Store) -> None:
     with pytest.raises(IntegrityError):
         async with store.begin() as tx:
             await tx.sends.begin_attempt("acme", "s1", 1, SHADOW)
+
+
+@pytest.mark.parametrize("status", [SendStatus.FAILED, SendStatus.CANCELLED, SendStatus.SUPPRESSED])
+async def test_no_attempt_begins_of_a_send_that_was_closed(store: Store, status: SendStatus) -> None:
+    """A worker may have been held up between its look at the ledger and its attempt, for longer than its run waited."""
+    async with store.begin() as tx:
+        await tx.sends.claim(claim())
+        await tx.sends.close("acme", "s1", status, "reason")
+    with pytest.raises(SendIsOver):
+        async with store.begin() as tx:
+            await tx.sends.begin_attempt("acme", "s1", 1, SHADOW)
+    async with store.read() as tx:
+        assert await tx.sends.attempts("acme", "s1") == []
 
 
 async def test_a_close_does_not_overrule_what_an_event_has_told(store: Store) -> None:
