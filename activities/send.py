@@ -9,7 +9,7 @@ from activities.failures import failures, provider_failure
 from activities.fingerprints import fingerprint, template_ref
 from activities.forgetting import forget
 from activities.literals import as_meant
-from activities.suppressing import Path, check
+from activities.suppressing import Path, is_suppressed
 from contracts.connector import ConnectorSettings
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
@@ -20,8 +20,6 @@ from iterable.errors import IterableError, RecipientForgotten
 from store.person import Person
 from store.sends import Claim, SendRow
 from store.store import Store, Transaction
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class SendActivities:
@@ -110,9 +108,7 @@ class SendActivities:
         if warnings and not send.dry_run:
             await tx.sends.warn(send.workspace_id, send.send_id, warnings)
         path = Path.of(connector.settings, connector.catalog, send.stream)
-        (rule,) = await check(tx, send.workspace_id, [known_as], path)
-        if rule is not None:
-            log.info("send.suppressed", cause=rule.cause, scope=rule.scope)
+        if await is_suppressed(tx, send.workspace_id, known_as, path):
             if not send.dry_run:
                 if prepared.in_doubt:
                     what = "An earlier run of this send was stopped in mid-flight; the recipient is suppressed by now"

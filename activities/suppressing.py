@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
+import structlog
+
 from activities.reading import HARD_BOUNCE
 from contracts.channel import EMAIL, Catalog
 from contracts.connector import ConnectorSettings
@@ -27,6 +29,8 @@ from iterable.webhook_event import WebhookEvent
 from store.person import Person
 from store.store import Transaction
 from store.suppressions import Report, Suppression
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _STREAMS: tuple[Stream, ...] = ("transactional", "marketing")
 WEBHOOK = "webhook"
@@ -195,6 +199,14 @@ def entry_of(workspace_id: str, suppression: Suppression, paths: Sequence[Path])
         last_seen_at=suppression.last_seen_at,
         lifted_at=suppression.lifted_at,
     )
+
+
+async def is_suppressed(tx: Transaction, workspace_id: str, known_as: Sequence[str], path: Path) -> bool:
+    """Before a single send; says in the log which rule forbids it."""
+    (rule,) = await check(tx, workspace_id, [known_as], path)
+    if rule is not None:
+        log.info("send.suppressed", cause=rule.cause, scope=rule.scope)
+    return rule is not None
 
 
 async def check(

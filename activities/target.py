@@ -12,7 +12,7 @@ from activities.beating import to_the_end
 from activities.connectors import InForce, InstalledConnectors
 from activities.failures import failure, provider_failure
 from activities.forgetting import forget
-from activities.suppressing import Path, check
+from activities.suppressing import Path, is_suppressed
 from activities.targeting import TARGET, campaign_is_gone, paced, patience, target_email
 from contracts.connector import ConnectorSettings
 from contracts.errors import ConnectorError, ErrorCode
@@ -121,10 +121,7 @@ class TargetActivities:
             return False
         known_as = self._store.hasher.all_of(request.recipient.email, request.recipient.user_id)
         path = Path.of(connector.settings, connector.catalog, request.stream)
-        (rule,) = await check(tx, request.workspace_id, [known_as], path)
-        if rule is not None:
-            log.info("send.suppressed", cause=rule.cause, scope=rule.scope)
-        return rule is not None
+        return await is_suppressed(tx, request.workspace_id, known_as, path)
 
     async def _not_taken(
         self, request: TargetRequest, number: int, error: NotTaken, settings: ConnectorSettings
