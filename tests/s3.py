@@ -38,14 +38,7 @@ class S3:
         return bytes(found.bytes()), {str(name).lower(): value for name, value in found.attributes.items()}
 
     def _bucket(self, name: str) -> S3Store:
-        return S3Store(
-            name,
-            endpoint=self.environment["AWS_ENDPOINT"],
-            region=_REGION,
-            access_key_id="id",
-            secret_access_key="secret",
-            client_options={"allow_http": True},
-        )
+        return S3Store(name, config=self.environment)
 
 
 @contextmanager

@@ -225,9 +225,7 @@ class BroadcastWorkflow:
         try:
             await self._show(self._at_work)
             await self._until(lambda: self._ending is not None, send_at - workflow.now())
-        except asyncio.CancelledError:
-            self._ending = BroadcastStatus.CANCELLED
-        except ActivityError as error:
+        except (asyncio.CancelledError, ActivityError) as error:
             if not is_cancelled_exception(error):
                 raise
             self._ending = BroadcastStatus.CANCELLED

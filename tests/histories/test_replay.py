@@ -12,8 +12,7 @@ from temporalio.workflow import NondeterminismError
 
 from runtime.converter import data_converter
 from runtime.metrics import WorkerMetrics
-from tests.histories import recording
-from tests.histories.recording import FOLDER
+from tests.histories.recording import FOLDER, without_machine
 from worker import WORKFLOWS, make_interceptors
 
 HISTORIES = sorted(FOLDER.glob("*/*/*.json"))
@@ -49,7 +48,7 @@ def test_every_workflow_has_recorded_runs() -> None:
 def test_histories_name_no_machine() -> None:
     for file in HISTORIES:
         history = _history(file)
-        assert recording.without_machine(history) == history, file
+        assert without_machine(history) == history, file
 
 
 async def test_another_command_is_noticed() -> None:

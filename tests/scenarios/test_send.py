@@ -376,9 +376,8 @@ async def test_sends_to_a_campaign_that_is_gone_go_to_a_new_one(the_stage: Stage
     assert result.campaign_id == first.campaign_id
 
 
-async def test_a_send_whose_run_was_terminated_in_mid_flight_is_looked_into_when_it_is_started_again(
-    project: Project,
-) -> None:
+async def terminated_in_doubt(project: Project) -> SendRequest:
+    """A send whose message is out, and whose run was stopped before it knew. No webhook tells of it."""
     stage = project.stage
     await outcome(project, project.request("first@example.com"))
     await project.deliver(drop=1.0)
@@ -390,6 +389,13 @@ async def test_a_send_whose_run_was_terminated_in_mid_flight_is_looked_into_when
         await asyncio.sleep(0.1)
     await handle.terminate()
     (await stage.sandbox_http.delete("/_sandbox/faults")).raise_for_status()
+    return request
+
+
+async def test_a_send_whose_run_was_terminated_in_mid_flight_is_looked_into_when_it_is_started_again(
+    project: Project,
+) -> None:
+    stage, request = project.stage, await terminated_in_doubt(project)
     await project.deliver(drop=0.0)
     again = await stage.client.start_workflow(
         "SendWorkflow", request, id=f"again-{request.send_id}", task_queue=stage.settings.task_queue
@@ -402,17 +408,7 @@ async def test_a_send_whose_run_was_terminated_in_mid_flight_is_looked_into_when
 
 async def test_who_takes_over_a_send_in_doubt_does_not_end_it_as_cancelled(project: Project) -> None:
     """Its message is out, which `cancelled` would deny. One look may or may not find that."""
-    stage = project.stage
-    await outcome(project, project.request("first@example.com"))
-    await project.deliver(drop=1.0)
-    await project.fault("/api/events/{email}", "error_before")
-    await project.fault("/api/email/target", "reset_after", count=1)
-    request = project.request()
-    handle = await start(project, request)
-    while "find_outcome" not in await activities_of(stage.client, handle.id):  # noqa: ASYNC110
-        await asyncio.sleep(0.1)
-    await handle.terminate()
-    (await stage.sandbox_http.delete("/_sandbox/faults")).raise_for_status()
+    stage, request = project.stage, await terminated_in_doubt(project)
     again = await stage.client.start_workflow(
         "SendWorkflow",
         request.model_copy(update={"send_at": datetime.now(UTC) + timedelta(hours=1)}),
