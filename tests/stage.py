@@ -46,6 +46,8 @@ from store.store import Store
 from tests.histories import recording
 from worker import at_work, make_workers
 
+PATIENT = {"settle_for_seconds": 20}
+"""For a send whose last event settles it: that ends its run at once, however slow the machine is before."""
 TEMPLATE = Template(
     template_id="tpl_welcome",
     name="Welcome",

@@ -16,7 +16,7 @@ from contracts.event import Event, EventKind
 from contracts.names import send_workflow_id
 from contracts.send import CancelAnswer, SendRequest, SendResult, SendStatus
 from contracts.shadow import Shadow
-from tests.stage import TEMPLATE, Project, Stage
+from tests.stage import PATIENT, TEMPLATE, Project, Stage
 
 pytestmark = pytest.mark.scenario
 
@@ -44,7 +44,8 @@ async def targeted(project: Project, requests: int) -> None:
         await asyncio.sleep(0.1)
 
 
-async def test_a_message_goes_out_and_its_events_come_back(project: Project) -> None:
+async def test_a_message_goes_out_and_its_events_come_back(the_stage: Stage) -> None:
+    project = await the_stage.new_project(settings={"settle_for_seconds": 5})
     result = await outcome(project, project.request("open-click@example.com"))
     assert result.status is SendStatus.SENT
     assert {event.kind for event in result.events} == {EventKind.SENT, EventKind.OPENED, EventKind.CLICKED}
@@ -64,7 +65,8 @@ async def test_a_message_goes_out_and_its_events_come_back(project: Project) -> 
         ("plain@example.com", SendStatus.SENT, None),
     ],
 )
-async def test_every_fate_is_told(project: Project, address: str, status: SendStatus, reason: str | None) -> None:
+async def test_every_fate_is_told(the_stage: Stage, address: str, status: SendStatus, reason: str | None) -> None:
+    project = await the_stage.new_project(settings=PATIENT if status is not SendStatus.SENT else None)
     result = await outcome(project, project.request(address))
     assert (result.status, result.reason) == (status, reason)
 
@@ -149,7 +151,8 @@ async def test_a_send_that_temporal_has_forgotten_is_answered_from_the_ledger(pr
     assert (await project.counts())["messages"] == 1
 
 
-async def test_a_hard_bounce_suppresses_the_next_send(project: Project) -> None:
+async def test_a_hard_bounce_suppresses_the_next_send(the_stage: Stage) -> None:
+    project = await the_stage.new_project(settings=PATIENT)
     await outcome(project, project.request("hard-bounce@example.com"))
     request = project.request("Hard-Bounce@example.com")
     result = await outcome(project, request)

@@ -20,7 +20,7 @@ from contracts.suppression import WORKSPACE, Cause, Scope, SyncProgress, SyncReq
 from store.person import Person
 from store.suppressions import Report, Suppression
 from store.tables import send
-from tests.stage import Project, Stage
+from tests.stage import PATIENT, Project, Stage
 
 pytestmark = pytest.mark.scenario
 T = TypeVar("T")
@@ -127,7 +127,7 @@ async def test_a_channel_that_is_newer_than_the_installation_is_looked_up(projec
 async def test_whether_a_complaint_blocks_receipts_is_a_setting(
     the_stage: Stage, blocks: bool, expected: SendStatus
 ) -> None:
-    project = await the_stage.new_project(settings={"complaint_blocks_transactional": blocks})
+    project = await the_stage.new_project(settings={"complaint_blocks_transactional": blocks, **PATIENT})
     assert await status(project, "complaint@example.com", "transactional") is SendStatus.COMPLAINED
     assert await status(project, "complaint@example.com", "marketing") is SendStatus.SUPPRESSED
     assert await status(project, "complaint@example.com", "transactional") is expected
@@ -197,7 +197,8 @@ async def read_page(project: Project, **query: Any) -> dict[str, Any]:
     return answer.raise_for_status().json()
 
 
-async def test_genieos_follows_suppressions_by_cursor(project: Project) -> None:
+async def test_genieos_follows_suppressions_by_cursor(the_stage: Stage) -> None:
+    project = await the_stage.new_project(settings=PATIENT)
     assert await read_page(project) == {"entries": [], "next_cursor": 0}
     assert await status(project, "hard-bounce@example.com", "transactional") is SendStatus.BOUNCED
     first = await read_page(project)
