@@ -91,7 +91,8 @@ async def activities_of(client: Client, workflow_id: str) -> list[str]:
     ]
 
 
-async def test_two_hundred_sends_of_a_new_content_make_one_template_and_one_campaign(project: Project) -> None:
+async def test_two_hundred_sends_of_a_new_content_make_one_template_and_one_campaign(the_stage: Stage) -> None:
+    project = await the_stage.new_project(settings={"confirm_within_seconds": 120})
     requests = [project.request(f"person{number}@example.com") for number in range(200)]
     handles = await asyncio.gather(*(start(project, request) for request in requests))
     results = await asyncio.gather(*(handle.result() for handle in handles))
