@@ -113,7 +113,7 @@ async def _send(development: Development) -> None:
 
 
 async def _events_came(handle: WorkflowHandle[None, None]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(await handle.query("timeline")) < 3:  # noqa: ASYNC110 - the server has no event to wait for
             await asyncio.sleep(0.2)
 

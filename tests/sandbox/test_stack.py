@@ -40,7 +40,7 @@ def alive(pid: int) -> bool:
 
 async def says(stack: Stack, name: str) -> str:
     """The first line of a child's log."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "\n" not in (text := stack.log_of(name).read_text()):  # noqa: ASYNC110 - a file tells nobody
             await asyncio.sleep(0.01)
     return text.splitlines()[0]

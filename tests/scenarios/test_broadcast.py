@@ -128,7 +128,7 @@ async def _messages(project: Project) -> int:
 
 
 async def _until(count: Callable[[], Awaitable[int]], at_least: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while await count() < at_least:  # noqa: ASYNC110 - another process counts
             await asyncio.sleep(0.05)
 

@@ -251,7 +251,7 @@ async def test_a_run_started_with_nonsense_fails_with_a_code(the_stage: Stage, a
         task_queue=the_stage.settings.task_queue,
     )
     with pytest.raises(WorkflowFailureError) as failed:
-        await asyncio.wait_for(handle.result(), 15)
+        await asyncio.wait_for(handle.result(), 60)
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.type == ErrorCode.REQUEST_INVALID
 
@@ -273,7 +273,7 @@ async def test_an_update_with_nonsense_is_refused_and_the_run_goes_on(
 ) -> None:
     handle = project.stage.client.get_workflow_handle(connector_workflow_id(project.workspace_id))
     with pytest.raises(WorkflowUpdateFailedError) as failed:
-        await asyncio.wait_for(handle.execute_update(update, args=arguments), 15)
+        await asyncio.wait_for(handle.execute_update(update, args=arguments), 60)
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.type == ErrorCode.REQUEST_INVALID
     assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING

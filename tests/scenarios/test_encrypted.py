@@ -96,7 +96,7 @@ async def _words_of_others(project: Project, good: SendRequest) -> None:
         await tx.suppressions.record(
             project.workspace_id, [Report(person, Cause.MANUAL, WORKSPACE, now, source="operator", reason=remark)]
         )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await _counts(project) != (0, 1):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
@@ -148,7 +148,7 @@ async def test_raw_bytes_of_histories_and_databases_tell_nothing(encrypted: tupl
         query = f'ConnectorWorkspace="{project.workspace_id}" AND WorkflowType="SendWorkflow"'
         return (await stage.client.count_workflows(query)).count == 3
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not await seen_in_visibility():  # noqa: ASYNC110
             await asyncio.sleep(0.2)
     histories = await _histories(stage)

@@ -40,7 +40,7 @@ async def outcome(project: Project, request: SendRequest) -> SendResult:
     return await (await start(project, request)).result()
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 90) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(0.1)
