@@ -140,9 +140,6 @@ class Lane(ABC):
             while True:
                 if loop.time() >= until:
                     self.halt("page")
-                if reading is None and self._wants_rows():
-                    reading = asyncio.create_task(self.more())
-                    reading.add_done_callback(lambda _: self._departures.news.set())
                 for ended in self._departures.take_ended():
                     self._unwritten.add(ended)
                 await self._turn()
@@ -151,6 +148,9 @@ class Lane(ABC):
                     reading = None
                 elif reading is None and self._is_over():
                     break
+                if reading is None and self._wants_rows():  # after a turn has told what is wanted
+                    reading = asyncio.create_task(self.more())
+                    reading.add_done_callback(lambda _: self._departures.news.set())
                 await self._departures.wait(self._patience())
         if self._fault is not None:
             raise self._fault

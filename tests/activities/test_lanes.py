@@ -357,6 +357,18 @@ async def test_a_profile_that_iterable_never_answers_holds_up_no_other_and_ends(
     assert await world.tally() == Tally(taken=29, failed={"provider_unavailable": 1})
 
 
+async def test_a_page_that_begins_in_a_pause_writes_no_profile(world: World) -> None:
+    world.rows, world.settings = world.rows[:30], ALWAYS
+    await world.open()
+    await world.run(await world.audience())
+    await world.want("pause")
+    await world.run(await world.held())
+    assert not world.iterable.written
+    await world.want("go")
+    await world.run(await world.held())
+    assert len(world.iterable.written) == 30
+
+
 async def test_a_profile_that_the_key_may_not_write_stops_the_lane_and_says_why(world: World) -> None:
     world.rows, world.settings = world.rows[:30], ALWAYS
     world.iterable.profile = lambda address, times: httpx.Response(401, json={"code": "BadApiKey"})
