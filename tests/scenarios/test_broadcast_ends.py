@@ -1,0 +1,174 @@
+"""How the run of a broadcast ends, with activities that answer as they are told: the story and nothing else."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.client import WorkflowHandle
+from temporalio.worker import Worker
+
+from activities.beating import to_the_end
+from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
+from contracts.broadcasting import LaneReport, LaneRequest, OpenBroadcast, OpenedBroadcast, Standing, Steering
+from contracts.connector import ConnectorSettings
+from contracts.shadow import Shadow
+from contracts.target import FingerprintRequest, Pace, PreparedSend, TemplateBody
+from tests.stage import TEMPLATE, Stage
+from workflows.broadcast import BroadcastWorkflow
+
+pytestmark = pytest.mark.scenario
+
+END = LaneReport(stop="end", tally=Tally(taken=1))
+SETTINGS = ConnectorSettings(data_center="us", marketing_message_type_id=1)
+
+
+@dataclass
+class World:
+    """What the pages of both lanes report, one after another; the last report stands."""
+
+    pages: list[LaneReport] = field(default_factory=lambda: [END])
+    looks: list[LaneReport] = field(default_factory=lambda: [END])
+    looked: int = 0
+    steered: list[str | None] = field(default_factory=list[str | None])
+    shown: list[BroadcastStatus] = field(default_factory=list[BroadcastStatus])
+    closed: list[Standing] = field(default_factory=list[Standing])
+    opening: asyncio.Event = field(default_factory=asyncio.Event)
+    opens: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, it keeps `open_broadcast` waiting."""
+    looking: asyncio.Event = field(default_factory=asyncio.Event)
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, it keeps a page of the audience waiting; `answers`, one of the other lane."""
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        for event in (self.opens, self.reads, self.answers):
+            event.set()
+
+    @activity.defn
+    async def open_broadcast(self, request: OpenBroadcast) -> OpenedBroadcast:
+        self.opening.set()
+        await to_the_end(self.opens.wait())
+        asked = request.request
+        return OpenedBroadcast(stream=asked.stream, template_ref=None, send_at=None, expires_at=None)
+
+    @activity.defn
+    async def fingerprint_template(self, request: FingerprintRequest, body: TemplateBody | None = None) -> PreparedSend:
+        del body
+        return PreparedSend(
+            fingerprint="f" * 64,
+            template_ref="a" * 64,
+            message_type_id=1,
+            recipient_hash="hash",
+            pace=Pace.of(SETTINGS, request.send.stream),
+            shadow=Shadow(template_id=1, campaign_id=2),
+        )
+
+    @activity.defn
+    async def target_audience(self, request: LaneRequest) -> LaneReport:
+        del request
+        await self.reads.wait()
+        return self.pages.pop(0) if len(self.pages) > 1 else self.pages[0]
+
+    @activity.defn
+    async def look_after_held(self, request: LaneRequest) -> LaneReport:
+        del request
+        report = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        self.looking.set()
+        await self.answers.wait()
+        self.looked += 1
+        return report
+
+    @activity.defn
+    async def steer_broadcast(self, steering: Steering) -> None:
+        self.steered.append(steering.wanted)
+
+    @activity.defn
+    async def show_broadcast(self, standing: Standing) -> None:
+        self.shown.append(standing.status)
+
+    @activity.defn
+    async def close_broadcast(self, standing: Standing) -> Tally:
+        self.closed.append(standing)
+        return Tally(taken=1)
+
+
+@asynccontextmanager
+async def broadcasting(stage: Stage, world: World) -> AsyncGenerator[WorkflowHandle[Any, BroadcastProgress]]:
+    queue = f"ends-{uuid.uuid4().hex}"
+    activities = [
+        world.open_broadcast,
+        world.fingerprint_template,
+        world.target_audience,
+        world.look_after_held,
+        world.steer_broadcast,
+        world.show_broadcast,
+        world.close_broadcast,
+    ]
+    request = BroadcastRequest.model_validate(
+        {
+            "workspace_id": "acme",
+            "broadcast_id": "brc_1",
+            "template": TEMPLATE,
+            "audience": {"recipients": [{"recipient": {"email": "ann@example.com"}}]},
+        }
+    )
+    async with (
+        Worker(stage.client, task_queue=queue, workflows=[BroadcastWorkflow], activities=activities),
+        Worker(stage.client, task_queue=f"{queue}-broadcast", activities=activities),
+    ):
+        yield await stage.client.start_workflow(
+            "BroadcastWorkflow", request, id=queue, task_queue=queue, result_type=BroadcastProgress
+        )
+
+
+async def progress(handle: WorkflowHandle[Any, BroadcastProgress]) -> BroadcastProgress:
+    return await handle.query("progress", result_type=BroadcastProgress)
+
+
+async def resume(handle: WorkflowHandle[Any, BroadcastProgress]) -> None:
+    await handle.execute_update("resume")
+
+
+async def test_one_that_is_cancelled_while_it_is_opened_is_closed(the_stage: Stage) -> None:
+    world = World()
+    world.opens.clear()
+    async with broadcasting(the_stage, world) as handle:
+        await world.opening.wait()
+        await handle.cancel()
+        assert (await handle.result()).status is BroadcastStatus.CANCELLED
+        world.opens.set()
+    assert [standing.status for standing in world.closed] == [BroadcastStatus.CANCELLED]
+
+
+async def test_one_that_is_stuck_is_paused_until_somebody_has_it_go_on(the_stage: Stage) -> None:
+    stuck = LaneReport(stop="stuck", reason="api_key_invalid", tally=Tally(waiting=1))
+    world = World(pages=[stuck, END])
+    async with broadcasting(the_stage, world) as handle:
+        while BroadcastStatus.PAUSED not in world.shown:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert world.steered == ["pause"]
+        stands = await progress(handle)
+        assert (stands.status, stands.reason) == (BroadcastStatus.PAUSED, "api_key_invalid")
+        assert world.pages == [END]  # no page runs meanwhile
+        await resume(handle)
+        assert (await handle.result()).status is BroadcastStatus.COMPLETED
+    assert world.steered == ["pause", "go"]
+
+
+async def test_none_is_closed_on_a_report_that_is_older_than_the_last_page_of_its_audience(the_stage: Stage) -> None:
+    one_held = LaneReport(stop="page", tally=Tally(waiting=1), held=1)
+    none_held = LaneReport(stop="end", tally=Tally())  # as of before the last page
+    world = World(pages=[one_held, END], looks=[none_held, END])
+    world.answers.clear()
+    async with broadcasting(the_stage, world) as handle:
+        await world.looking.wait()
+        while (await progress(handle)).tally != END.tally:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        world.answers.set()
+        assert (await handle.result()).status is BroadcastStatus.COMPLETED
+    assert world.looked == 2
