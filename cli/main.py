@@ -73,6 +73,9 @@ app.add_typer(broadcasts, name="broadcast")
 app.add_typer(installing.app)
 app.add_typer(upkeep.app)
 
+_SETTLE_SECONDS = 30
+"""Of a development stack: who tries a send waits for its result."""
+
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -114,7 +117,9 @@ def dev(
         async with development_stack(
             STATE_FOLDER / "dev", lambda text: say(f"[dim]· {text}[/]"), encrypt=encrypt
         ) as development:
-            installed = await install_against_sandbox(development, workspace)
+            installed = await install_against_sandbox(
+                development, workspace, settings={"settle_for_seconds": _SETTLE_SECONDS}
+            )
             where = development.addresses
             table(
                 "Up until Ctrl-C",
