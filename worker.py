@@ -259,9 +259,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         client = await _connected(settings, runtime, store, interceptors, stop)
         if client is None:
             return
-        missing = await missing_search_attributes(client)
-        if missing:
-            await add_search_attributes(client, missing)
+        await add_search_attributes(client, await missing_search_attributes(client))
         connectors = InstalledConnectors(store, client_factory(settings, *listeners))
         stack.push_async_callback(connectors.close)
         workers.extend(make_workers(client, store, connectors, settings, metrics))

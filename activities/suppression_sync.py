@@ -141,7 +141,11 @@ class SuppressionSyncActivities:
             connector = await self._connectors.get(workspace_id)
             all_list_id = connector.settings.all_list_id
             if all_list_id is None:
-                raise ConnectorError(ErrorCode.REQUEST_INVALID, "No all-list is set for this connector (all_list_id)")
+                raise ConnectorError(
+                    ErrorCode.REQUEST_INVALID,
+                    "No all-list is set for this connector (all_list_id)",
+                    "Set it to the list that everybody is on: `connector configure WORKSPACE --set all_list_id=ID`.",
+                )
         return connector, all_list_id
 
     async def _begin(self, workspace_id: str, rows: list[Suppression], state: PushState) -> None:

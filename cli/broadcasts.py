@@ -282,9 +282,10 @@ def _show(progress: BroadcastProgress, *, as_json: bool) -> None:
     if as_json:
         give(progress)
         return
-    rows = [(name, f"{count:,}") for name, count in progress.tally.counts().items() if count]
-    table(f"{progress.status} {progress.reason or ''}", ("recipients", ""), rows)
     survey = progress.survey
+    named = {"taken": "would be targeted"} if survey is not None else {}
+    rows = [(named.get(name, name), f"{count:,}") for name, count in progress.tally.counts().items() if count]
+    table(f"{progress.status} {progress.reason or ''}", ("recipients", ""), rows)
     if survey is not None:
         say(f"would be targeted: {survey.sendable:,}, in about {survey.seconds:,.0f} s at the allowed rate")
         say(f"requests to Iterable: {survey.calls:,}; billable Temporal actions: {survey.actions:,}")

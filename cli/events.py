@@ -75,10 +75,10 @@ def replay(
         async with connected() as c:
             async with c.store.begin() as tx:
                 shards = await tx.inbox.replay(workspace, id_)
-            if not shards:
+            if not shards and id_ is not None:
                 stop(NOT_FOUND, "no such event is set aside")
             await wake_inboxes(c.temporal, c.settings.task_queue, workspace, shards)
-        say(f"{len(shards)} back in line")
+        say(f"{len(shards)} back in line" if shards else "nothing is set aside")
 
     run(do())
 

@@ -92,6 +92,8 @@ async def missing_search_attributes(client: Client) -> list[str]:
 
 async def add_search_attributes(client: Client, names: list[str]) -> None:
     """Registers names as keywords. Not possible on Temporal Cloud, where `tcld` or the UI does it."""
+    if not names:
+        return  # a request without any is refused
     try:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(

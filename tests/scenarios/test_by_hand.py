@@ -84,6 +84,12 @@ async def test_from_the_first_key_to_the_uninstall(the_stage: Stage) -> None:
     assert f"connector resume {workspace}" in await terminal.type("doctor", workspace, ends=FAILED)
     assert "active" in await terminal.type("resume", workspace)
     assert await terminal.type("doctor", workspace)
+    assert "were registered already" in await terminal.type("search-attributes")
+    assert "nothing is set aside" in await terminal.type("events", "replay", workspace, "--all")
+    await terminal.type("events", "replay", workspace, "--id", "1", ends=NOT_FOUND)
+    assert "configure WORKSPACE --set all_list_id" in await terminal.type(
+        "suppressions", "push", workspace, ends=FAILED
+    )
     assert "api_key_invalid" in await terminal.type("rotate", "key", workspace, given=DEAD, ends=FAILED)
     fresh = (await _made(the_stage, f"{sandbox}/keys/server"))["keys"]["server"]
     assert "delete the old one in Iterable" in await terminal.type("rotate", "key", workspace, given=fresh)
@@ -107,7 +113,7 @@ async def test_a_broadcast_from_a_file(project: Project) -> None:
     assert "an audience is needed" in await terminal.type(*run, ends=USAGE)
     assert "request_invalid" in await terminal.type("broadcast", "run", str(rows), *audience, ends=USAGE)
     told = await terminal.type(*run, *audience, "--dry-run")
-    assert "20" in told
+    assert "would be targeted" in told
     assert (await project.counts())["messages"] == 0
     assert "completed" in await terminal.type(*run, *audience)
     assert (await project.counts())["messages"] == 20
