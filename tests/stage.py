@@ -28,7 +28,9 @@ from activities.connectors import InstalledConnectors
 from contracts.attributes import SEARCH_ATTRIBUTES
 from contracts.connector import ConnectorSettings
 from contracts.send import Recipient, SendRequest
-from contracts.template import Template
+from contracts.shadow import Shadow
+from contracts.target import Pace, PreparedSend
+from contracts.template import Stream, Template
 from endpoint.administration import Administration
 from endpoint.app import create_app
 from endpoint.tokens import HEADER
@@ -57,6 +59,18 @@ TEMPLATE = Template(
     from_email="hello@acme.test",
     from_name="Acme",
 )
+
+
+def known_content(settings: ConnectorSettings, stream: Stream) -> PreparedSend:
+    """What `fingerprint_template` answers where the content has its shadow."""
+    return PreparedSend(
+        fingerprint="f" * 64,
+        template_ref="a" * 64,
+        message_type_id=1,
+        recipient_hash="hash",
+        pace=Pace.of(settings, stream),
+        shadow=Shadow(template_id=1, campaign_id=2),
+    )
 
 
 class _Server(uvicorn.Server):

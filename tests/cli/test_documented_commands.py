@@ -12,6 +12,7 @@ import typer
 
 from cli.main import app
 
+CONNECTOR: Any = typer.main.get_command(app)
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ROOMS = ("activities", "cli", "contracts", "deploy", "endpoint", "iterable", "runtime", "store", "workflows")
@@ -32,7 +33,7 @@ def choices(line: str) -> list[list[str]]:
 
 def found(words: list[str]) -> tuple[Any, list[str]]:
     """The command that words begin with, and its arguments. A group stands for all of its commands."""
-    command: Any = typer.main.get_command(app)
+    command = CONNECTOR
     for at, word in enumerate(words):
         if not hasattr(command, "commands") or _PLACEHOLDER.fullmatch(word):
             return command, words[at:]

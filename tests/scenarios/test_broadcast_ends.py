@@ -16,9 +16,8 @@ from activities.beating import to_the_end
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
 from contracts.broadcasting import LaneReport, LaneRequest, OpenBroadcast, OpenedBroadcast, Standing, Steering
 from contracts.connector import ConnectorSettings
-from contracts.shadow import Shadow
-from contracts.target import FingerprintRequest, Pace, PreparedSend, TemplateBody
-from tests.stage import TEMPLATE, Stage
+from contracts.target import FingerprintRequest, PreparedSend, TemplateBody
+from tests.stage import TEMPLATE, Stage, known_content
 from workflows.broadcast import BroadcastWorkflow
 
 pytestmark = pytest.mark.scenario
@@ -41,13 +40,12 @@ class World:
     opens: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared, it keeps `open_broadcast` waiting."""
     looking: asyncio.Event = field(default_factory=asyncio.Event)
-    reads: asyncio.Event = field(default_factory=asyncio.Event)
-    """Cleared, it keeps a page of the audience waiting; `answers`, one of the other lane."""
     answers: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, it keeps `look_after_held` waiting."""
 
     def __post_init__(self) -> None:
-        for event in (self.opens, self.reads, self.answers):
-            event.set()
+        self.opens.set()
+        self.answers.set()
 
     @activity.defn
     async def open_broadcast(self, request: OpenBroadcast) -> OpenedBroadcast:
@@ -59,25 +57,17 @@ class World:
     @activity.defn
     async def fingerprint_template(self, request: FingerprintRequest, body: TemplateBody | None = None) -> PreparedSend:
         del body
-        return PreparedSend(
-            fingerprint="f" * 64,
-            template_ref="a" * 64,
-            message_type_id=1,
-            recipient_hash="hash",
-            pace=Pace.of(SETTINGS, request.send.stream),
-            shadow=Shadow(template_id=1, campaign_id=2),
-        )
+        return known_content(SETTINGS, request.send.stream)
 
     @activity.defn
     async def target_audience(self, request: LaneRequest) -> LaneReport:
         del request
-        await self.reads.wait()
-        return self.pages.pop(0) if len(self.pages) > 1 else self.pages[0]
+        return _next(self.pages)
 
     @activity.defn
     async def look_after_held(self, request: LaneRequest) -> LaneReport:
         del request
-        report = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        report = _next(self.looks)
         self.looking.set()
         await self.answers.wait()
         self.looked += 1
@@ -95,6 +85,10 @@ class World:
     async def close_broadcast(self, standing: Standing) -> Tally:
         self.closed.append(standing)
         return Tally(taken=1)
+
+
+def _next(reports: list[LaneReport]) -> LaneReport:
+    return reports.pop(0) if len(reports) > 1 else reports[0]
 
 
 @asynccontextmanager
@@ -130,10 +124,6 @@ async def progress(handle: WorkflowHandle[Any, BroadcastProgress]) -> BroadcastP
     return await handle.query("progress", result_type=BroadcastProgress)
 
 
-async def resume(handle: WorkflowHandle[Any, BroadcastProgress]) -> None:
-    await handle.execute_update("resume")
-
-
 async def test_one_that_is_cancelled_while_it_is_opened_is_closed(the_stage: Stage) -> None:
     world = World()
     world.opens.clear()
@@ -155,7 +145,7 @@ async def test_one_that_is_stuck_is_paused_until_somebody_has_it_go_on(the_stage
         stands = await progress(handle)
         assert (stands.status, stands.reason) == (BroadcastStatus.PAUSED, "api_key_invalid")
         assert world.pages == [END]  # no page runs meanwhile
-        await resume(handle)
+        await handle.execute_update("resume")
         assert (await handle.result()).status is BroadcastStatus.COMPLETED
     assert world.steered == ["pause", "go"]
 

@@ -113,7 +113,7 @@ async def test_a_broadcast_from_a_file(project: Project) -> None:
     assert "an audience is needed" in await terminal.type(*run, ends=USAGE)
     assert "request_invalid" in await terminal.type("broadcast", "run", str(rows), *audience, ends=USAGE)
     told = await terminal.type(*run, *audience, "--dry-run")
-    assert "would be targeted" in told
+    assert "would be targeted: 20" in told
     assert (await project.counts())["messages"] == 0
     assert "completed" in await terminal.type(*run, *audience)
     assert (await project.counts())["messages"] == 20

@@ -18,12 +18,10 @@ from activities.beating import to_the_end
 from contracts.connector import ConnectorSettings
 from contracts.errors import ErrorCode
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
-from contracts.shadow import Shadow
 from contracts.target import (
     FindOutcomeRequest,
     FingerprintRequest,
     FoundOutcome,
-    Pace,
     PreparedSend,
     SendEnding,
     TargetEnd,
@@ -31,7 +29,7 @@ from contracts.target import (
     TargetRequest,
     TemplateBody,
 )
-from tests.stage import TEMPLATE, Stage
+from tests.stage import TEMPLATE, Stage, known_content
 from workflows.send import SendWorkflow
 
 pytestmark = pytest.mark.scenario
@@ -72,14 +70,7 @@ class World:
                 **self.settings,
             }
         )
-        return PreparedSend(
-            fingerprint="f" * 64,
-            template_ref="a" * 64,
-            message_type_id=1,
-            recipient_hash="hash",
-            pace=Pace.of(settings, request.send.stream),
-            shadow=Shadow(template_id=1, campaign_id=2),
-        )
+        return known_content(settings, request.send.stream)
 
     @activity.defn
     async def target_recipient(self, request: TargetRequest) -> TargetOutcome:

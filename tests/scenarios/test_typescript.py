@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contracts.send import SendResult
-from tests.stage import Project
+from tests.stage import Stage
 
 FOLDER = Path(__file__).parent.parent / "typescript"
 NODE, NPM = shutil.which("node"), shutil.which("npm")
@@ -29,21 +29,21 @@ async def run(*command: str, cwd: Path, given: str = "") -> str:
     return out.decode()
 
 
-async def test_the_typescript_client_sends(project: Project, tmp_path: Path) -> None:
+async def test_the_typescript_client_sends(the_stage: Stage, tmp_path: Path) -> None:
+    project = await the_stage.new_project(settings={"settle_for_seconds": 5})
     for name in ("package.json", "send.mjs"):
         shutil.copy(FOLDER / name, tmp_path)
     await run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent", cwd=tmp_path)
-    stage = project.stage
     said: dict[str, Any] = json.loads(
         await run(
             "node",
             "send.mjs",
-            stage.client.service_client.config.target_host,
-            stage.settings.task_queue,
+            the_stage.client.service_client.config.target_host,
+            the_stage.settings.task_queue,
             cwd=tmp_path,
-            given=project.request().model_dump_json(),
+            given=project.request("open@example.com").model_dump_json(),
         )
     )
     assert said["accepted"]["accepted_at"] is not None
     result = SendResult.model_validate(said["result"])
-    assert (result.status, [event.kind for event in result.events]) == ("sent", ["sent"])
+    assert (result.status, [event.kind for event in result.events]) == ("sent", ["sent", "opened"])
