@@ -22,10 +22,13 @@ SERVER: dict[str, Any] = {
     "log_config": None,
     "access_log": False,
     "timeout_graceful_shutdown": 10,
+    "timeout_keep_alive": 75,
     "proxy_headers": False,
 }
 """How the endpoint is served. httptools by name, so that a missing one is an error and not a third of the pace. Which
-proxies are believed is a setting of ours (`endpoint.origin`); the server would believe any on this machine."""
+proxies are believed is a setting of ours (`endpoint.origin`); the server would believe any on this machine. An idle
+connection is kept for longer than load balancers keep theirs (60 s, by default): who closes first may close on a
+request that is already under way."""
 
 
 async def main() -> None:

@@ -12,6 +12,8 @@ from sandbox.settings import SandboxSettings
 
 # Open connections get this long to end; with it the process is gone within two seconds.
 _GRACE_SECONDS = 1
+# Longer than any client keeps an idle connection: a server that closes first may close on a request under way.
+_KEEP_ALIVE_SECONDS = 75
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -45,6 +47,7 @@ def serve(host: str, port: int, *, seed: int | None = None, log_requests: bool =
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
 
 

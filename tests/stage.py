@@ -86,7 +86,9 @@ async def served(app: Starlette, **options: Any) -> AsyncGenerator[str]:
     """The app on a real port; its base URL."""
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio switches Nagle's delay off only where it says TCP
     listener.bind(("127.0.0.1", 0))
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, **options))
+    # The server's five seconds are the client's too: it would close idle connections on requests under way.
+    options = {"timeout_graceful_shutdown": 3, "timeout_keep_alive": 75, **options}
+    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, **options))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         await asyncio.sleep(0.01)
