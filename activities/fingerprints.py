@@ -37,8 +37,7 @@ def fingerprint(template: Template, message_type_id: int) -> str:
 
 
 def _rendered(template: Template) -> dict[str, str]:
-    content = template.model_dump(mode="json", include=set(_RENDERED))
-    return {key: value or "" for key, value in content.items()}
+    return {name: getattr(template, name) or "" for name in _RENDERED}
 
 
 def _sha256(value: object) -> str:

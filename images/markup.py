@@ -28,11 +28,11 @@ def values(source: bytes, spots: Sequence[int]) -> Generator[Value]:
     """The values and style sheets that hold one of the spots (ascending offsets), and others in the same tags."""
     reading = _Reading(source)
     for after, spot in enumerate(spots, 1):
-        while reading.position <= spot and reading.go_to(spot):
+        while reading.is_after_tag(spot):
             value = reading.only_value(spot, spots, after)
             if value is not None:
                 yield value
-            else:
+            elif not reading.pass_over(spot):
                 yield from reading.token(spot)
 
 
@@ -65,36 +65,35 @@ class _Reading:
             self._lower_case = self._document.lower()
         return self._lower_case
 
-    def go_to(self, spot: int) -> bool:
-        """Goes forward to a token that may hold the spot, or that cannot be passed over. False where the spot stands in
-        text."""
-        while True:
-            document, position = self._document, self.position
-            sought = self._sought
-            found = document.rfind(b"<", max(position, sought), spot)
-            self._sought = spot  # looks at no byte twice
-            if found >= 0:
-                self._bracket = found
-            bracket = self._bracket
-            if bracket < position:
-                return False
-            if self._involved < position:
-                self._seek_involved(position)
-            involved = self._involved
-            passed = PLAIN.match(document, position, min(involved, bracket))
-            if passed is not None:
-                self.position = position = passed.end()
-            if position < involved:
-                break
-            merge_tag = ORDINARY.match(document, involved)  # in text
+    def is_after_tag(self, spot: int) -> bool:
+        """Whether a tag may begin between the position and the spot. False where the spot stands in text."""
+        position, sought = self.position, self._sought
+        if spot < position:
+            return False
+        found = self._document.rfind(b"<", max(position, sought), spot)
+        self._sought = spot  # looks at no byte twice
+        if found >= 0:
+            self._bracket = found
+        if self._involved < position:
+            self._seek_involved(position)
+        return self._bracket >= position
+
+    def pass_over(self, spot: int) -> bool:
+        """Goes forward over what cannot hold the spot. False where that is nothing."""
+        document, position, involved = self._document, self.position, self._involved
+        passed = PLAIN.match(document, position, min(involved, self._bracket))
+        end = passed.end() if passed else position
+        if end == involved:  # in text
+            merge_tag = ORDINARY.match(document, involved)
             if merge_tag is None:
                 self._read_copy()
-            else:
-                self.position = merge_tag.end()
-        if self._is_blotted and self.position < self._bracket:
-            skipped = SKIPPED.match(self._low, self.position, spot)
-            self.position = skipped.end() if skipped else self.position
-        return True
+                return True
+            end = merge_tag.end()
+        elif self._is_blotted and end < self._bracket:
+            skipped = SKIPPED.match(self._low, end, spot)
+            end = skipped.end() if skipped else end
+        self.position = end
+        return end > position
 
     def _seek_involved(self, position: int) -> None:
         while self._involved < position:
@@ -127,8 +126,10 @@ class _Reading:
         return _first_token(self._low, position)
 
     def only_value(self, spot: int, spots: Sequence[int], after: int) -> Value | None:
-        """Most often the token at the position is a tag with one value that is of interest; then this goes past it, and
-        looks at nothing else. `after` counts the spots up to this one."""
+        """Most often what is between the position and the spot is plain, up to a tag with one value that is of interest;
+        then this goes past it, and looks at nothing else. `after` counts the spots up to this one."""
+        if self._involved < spot:
+            return None
         document = self._document
         to_value = TO_VALUE.fullmatch(document, self.position, spot)
         if to_value is None:

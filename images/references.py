@@ -24,6 +24,8 @@ _ENTITY = re.compile(rb"&(?:#(?:x[0-9a-fA-F]+|[0-9]+);?|[a-zA-Z][a-zA-Z0-9]*;?)"
 _PART = re.compile(rb"[^" + BLOT + rb"]+")
 _CANDIDATE = re.compile(rb"[ \t\n\r\f,]*+([^ \t\n\r\f,]++(?:,++[^ \t\n\r\f,]++)*+)(?:,++|(?:[^(,]++|\([^)]*+\)?)*+)")
 """A URL that does not end with a comma, and then either commas or descriptors."""
+_URL_ALONE = re.compile(rb"[^\"'()\\/]*+(?<=[uU][rR][lL])\(([\"']?+)([^\"'()\\\n\r\f]*+)\1\)[^\"'()\\/]*+")
+"""One `url(…)`, and nothing else that would have to be understood: most of what styles have."""
 _SCHEMES = (b"cid:", b"data:")
 _SCHEME = re.compile(rb"(cid|data):", re.IGNORECASE)
 
@@ -38,6 +40,9 @@ def _in_candidates(text: bytes) -> Iterable[tuple[int, int]]:
 
 
 def _in_css(text: bytes) -> Iterable[tuple[int, int]]:
+    alone = _URL_ALONE.fullmatch(text)
+    if alone is not None:
+        return (alone.span(2),)
     low = text.lower()
     return css.urls(low, _spots(low, entities=False))
 

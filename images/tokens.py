@@ -78,14 +78,15 @@ _ORDINARY_NAME = rb"[a-zA-Z](?![tTcCiIeEmMfFoO][yYrRtTxXpPeEfF](?i:(?<=sty|scr|t
 _COMMENT = (
     rb"--(?:-?>|[" + _WS + rb"]*+\[[iI][fF][^a-zA-Z\]<>{][^\]<>{]*+\][" + _WS + rb"]*+>|(?:[^-<>{]++|-(?!-))*+-->)"
 )
-PLAIN = re.compile(
+_PLAIN = (
     rb"[^<]*+(?:<(?:/[^>]*+>|" + _ORDINARY_NAME + rb"[^>=]*+(?:" + _VALUE + rb"[^>=]*+)*+>"
     rb"|[!?](?:(?!--)[^>]*+>|" + _COMMENT + rb"))[^<]*+)*+"
-)  # fmt: skip
+)
+PLAIN = re.compile(_PLAIN)
 _NAMED = rb"[^>=]*+(?<![" + _WS + rb"/\"'])"
 TO_VALUE = re.compile(
-    rb"<" + _ORDINARY_NAME + rb"(?:" + _NAMED + _VALUE + rb")*+[^>=]*[" + _WS + rb"]([^" + _WS + rb"/>=\"'{}" + BLOT
+    _PLAIN + rb"<" + _ORDINARY_NAME + rb"(?:" + _NAMED + _VALUE + rb")*+[^>=]*[" + _WS + rb"]([^" + _WS + rb"/>=\"'{}" + BLOT
     + rb"]++)[" + _WS + rb"]*+=[" + _WS + rb"]*+(?:(\")[^\"{]*+|(')[^'{]*+)"
 )  # fmt: skip
-"""From a tag's beginning into a value in quotes. Every equals sign has a name before it."""
+"""Over what is plain, and in the tag after it into a value in quotes. Every equals sign there has a name before it."""
 FROM_VALUE = re.compile(rb"[^>=]*+(?:" + _VALUE + rb"[^>=]*+)*+>")
