@@ -126,8 +126,8 @@ class _Reading:
         return _first_token(self._low, position)
 
     def only_value(self, spot: int, spots: Sequence[int], after: int) -> Value | None:
-        """Most often what is between the position and the spot is plain, up to a tag with one value that is of interest;
-        then this goes past it, and looks at nothing else. `after` counts the spots up to this one."""
+        """Most often what stands between the position and the spot is plain, up to a tag with one value that is of
+        interest; then this goes past it, and looks at nothing else. `after` counts the spots up to this one."""
         if self._involved < spot:
             return None
         document = self._document

@@ -85,8 +85,8 @@ _PLAIN = (
 PLAIN = re.compile(_PLAIN)
 _NAMED = rb"[^>=]*+(?<![" + _WS + rb"/\"'])"
 TO_VALUE = re.compile(
-    _PLAIN + rb"<" + _ORDINARY_NAME + rb"(?:" + _NAMED + _VALUE + rb")*+[^>=]*[" + _WS + rb"]([^" + _WS + rb"/>=\"'{}" + BLOT
-    + rb"]++)[" + _WS + rb"]*+=[" + _WS + rb"]*+(?:(\")[^\"{]*+|(')[^'{]*+)"
+    _PLAIN + rb"<" + _ORDINARY_NAME + rb"(?:" + _NAMED + _VALUE + rb")*+[^>=]*[" + _WS + rb"]([^" + _WS + rb"/>=\"'{}"
+    + BLOT + rb"]++)[" + _WS + rb"]*+=[" + _WS + rb"]*+(?:(\")[^\"{]*+|(')[^'{]*+)"
 )  # fmt: skip
 """Over what is plain, and in the tag after it into a value in quotes. Every equals sign there has a name before it."""
 FROM_VALUE = re.compile(rb"[^>=]*+(?:" + _VALUE + rb"[^>=]*+)*+>")
