@@ -74,22 +74,19 @@ class Broadcasts(SealingRepository):
         """Keeps a broadcast, unless its id is used. `recipients` are those that stood in the request, as JSON Lines."""
         now = self._clock()
         place = _place(request.workspace_id, request.broadcast_id)
-        await self._connection.execute(
-            self._upsert(broadcast)
-            .values(
-                workspace_id=request.workspace_id,
-                broadcast_id=request.broadcast_id,
-                run_id=run_id,
-                request=self._keyring.seal(request.model_dump_json().encode(), f"broadcast.request.{place}"),
-                recipients=None if recipients is None else self._keyring.seal(recipients, f"broadcast.rows.{place}"),
-                wanted="go",
-                rate=request.rate,
-                status=BroadcastStatus.PREPARING.value,
-                template_ref=request.template_ref,
-                created_at=now,
-                changed_at=now,
-            )
-            .on_conflict_do_nothing()
+        await self._add(
+            broadcast,
+            workspace_id=request.workspace_id,
+            broadcast_id=request.broadcast_id,
+            run_id=run_id,
+            request=self._keyring.seal(request.model_dump_json().encode(), f"broadcast.request.{place}"),
+            recipients=None if recipients is None else self._keyring.seal(recipients, f"broadcast.rows.{place}"),
+            wanted="go",
+            rate=request.rate,
+            status=BroadcastStatus.PREPARING.value,
+            template_ref=request.template_ref,
+            created_at=now,
+            changed_at=now,
         )
 
     async def get(self, workspace_id: str, broadcast_id: str) -> BroadcastRow | None:

@@ -18,9 +18,7 @@ class Feed(Repository):
         """Waits for its turn, until the end of the transaction. Whoever joins events of a workspace holds it from
         before it looks at what is there: joins are rules over all events of a message, and two that do not see each
         other's events would both miss one."""
-        await self._connection.execute(
-            self._upsert(feed).values(workspace_id=workspace_id, last=0).on_conflict_do_nothing()
-        )
+        await self._add(feed, workspace_id=workspace_id, last=0)
         await self._connection.execute(select(feed.c.last).where(feed.c.workspace_id == workspace_id).with_for_update())
 
     async def take(self, workspace_id: str, count: int) -> range:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from store.repository import Repository
 from store.tables import pace
@@ -15,6 +15,10 @@ _RECOVERY = timedelta(seconds=60)
 _SAME_REFUSAL = timedelta(seconds=1)
 """429s that come so close together answer one burst, and slow down once."""
 _LEAST_SHARE = 0.01
+
+_MINE = (pace.c.workspace_id == bindparam("of_workspace")) & (pace.c.operation == bindparam("of_operation"))
+_LOCKED = select(pace.c.next_at, pace.c.share, pace.c.slowed_at).where(_MINE).with_for_update()
+_GO_ON = update(pace).where(_MINE).values(next_at=bindparam("to"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +51,33 @@ class Paces(Repository):
         looks less far ahead gives way: once others have reserved beyond its `at_most` it gets nothing.
         """
         now = self._clock()
-        mine = (pace.c.workspace_id == workspace_id) & (pace.c.operation == operation)
-        locked = select(pace.c.next_at, pace.c.share, pace.c.slowed_at).where(mine).with_for_update()
-        row = (await self._connection.execute(locked)).one_or_none()
+        mine = {"of_workspace": workspace_id, "of_operation": operation}
+        row = (await self._connection.execute(_LOCKED, mine)).one_or_none()
         if row is None:
-            first = {"workspace_id": workspace_id, "operation": operation, "next_at": now}
-            await self._connection.execute(self._upsert(pace).values(first).on_conflict_do_nothing())
-            row = (await self._connection.execute(locked)).one()
+            await self._add(pace, workspace_id=workspace_id, operation=operation, next_at=now)
+            row = (await self._connection.execute(_LOCKED, mine)).one()
         turn = max(now, row.next_at)
         interval = timedelta(seconds=1 / (per_second * share_now(row.share, row.slowed_at, now)))
         beyond = now + at_most - turn
         if beyond < timedelta(0):
             return Turns(-beyond, 0, interval)
         count = min(most, beyond // interval + 1) if interval else most
-        await self._connection.execute(update(pace).where(mine).values(next_at=turn + count * interval))
+        await self._connection.execute(_GO_ON, mine | {"to": turn + count * interval})
         return Turns(turn - now, count, interval)
 
     async def slow_down(self, workspace_id: str, operation: str, wait: timedelta) -> None:
         """After a 429: no call before `wait` is over, then half the rate, which grows back within half a minute. Turns
         that are reserved already stay reserved."""
         now = self._clock()
-        mine = (pace.c.workspace_id == workspace_id) & (pace.c.operation == operation)
-        row = (
-            await self._connection.execute(
-                select(pace.c.next_at, pace.c.share, pace.c.slowed_at).where(mine).with_for_update()
-            )
-        ).one_or_none()
+        mine = {"of_workspace": workspace_id, "of_operation": operation}
+        row = (await self._connection.execute(_LOCKED, mine)).one_or_none()
         if row is None:
             return
         share = share_now(row.share, row.slowed_at, now)
         if row.slowed_at is None or now - row.slowed_at > _SAME_REFUSAL:
             share = max(_LEAST_SHARE, share * _SLOWER)
         await self._connection.execute(
-            update(pace).where(mine).values(next_at=max(row.next_at, now + wait), share=share, slowed_at=now)
+            update(pace).where(_MINE).values(next_at=max(row.next_at, now + wait), share=share, slowed_at=now), mine
         )
 
 

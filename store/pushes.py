@@ -91,10 +91,13 @@ class Pushes(SealingRepository):
 
     async def give_up(self, workspace_id: str, first: int, last: int, problem: str) -> None:
         """Notes a batch that was not delivered. Safe to repeat."""
-        await self._connection.execute(
-            self._upsert(dead_letter)
-            .values(workspace_id=workspace_id, first=first, last=last, problem=problem, given_up_at=self._clock())
-            .on_conflict_do_nothing()
+        await self._add(
+            dead_letter,
+            workspace_id=workspace_id,
+            first=first,
+            last=last,
+            problem=problem,
+            given_up_at=self._clock(),
         )
 
     async def dead_letters(self, workspace_id: str) -> list[DeadLetter]:

@@ -4,6 +4,7 @@ import base64
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy import (
     ClauseElement,
     Column,
     ColumnElement,
+    Insert,
     Integer,
     LargeBinary,
     String,
@@ -132,11 +134,22 @@ class Repository:
             one = cast(one, BigInteger)
         return what == any_(func.array(select(one).scalar_subquery()))
 
+    async def _add(self, table: Table, **values: Any) -> None:
+        """Adds a row, unless it is there already."""
+        await self._connection.execute(_unless_there(self._connection.dialect.name, table), values)
+
     def _upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows ON CONFLICT in this engine's dialect."""
-        if self._connection.dialect.name == "sqlite":
-            return sqlite.insert(table)
-        return postgresql.insert(table)
+        return _upsert(self._connection.dialect.name, table)
+
+
+def _upsert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+@cache
+def _unless_there(dialect: str, table: Table) -> Insert:
+    return _upsert(dialect, table).on_conflict_do_nothing()
 
 
 def _base64(value: object) -> str:

@@ -19,9 +19,7 @@ class Secrets(SealingRepository):
         sealed = await self._find()
         if sealed is None:
             fresh = self._keyring.seal(secrets.token_bytes(32), _PLACE)
-            await self._connection.execute(
-                self._upsert(secret).values(name=_PEPPER, sealed=fresh).on_conflict_do_nothing()
-            )
+            await self._add(secret, name=_PEPPER, sealed=fresh)
             sealed = await self._find()  # another process may have been first
         if sealed is None:
             raise RuntimeError("the secret that was just written is not there")

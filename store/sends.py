@@ -1,12 +1,12 @@
 """The ledger: one row a send, for ever, and one row for every attempt to target its recipient."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from contracts.event import Event, in_order
 from contracts.send import SendResult, SendStatus
@@ -136,6 +136,32 @@ ATTEMPT = [attempt.c[name] for name in Attempt.__dataclass_fields__]
 MAY_HAVE_REACHED = attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN)
 """`Attempt.may_have_reached` as a query says it."""
 
+# What every send asks is put together once: SQLAlchemy takes as long over that as over asking.
+_IS = (send.c.workspace_id == bindparam("of_workspace")) & (send.c.send_id == bindparam("of_send"))
+_ITS = (attempt.c.workspace_id == bindparam("of_workspace")) & (attempt.c.send_id == bindparam("of_send"))
+_GET = select(send).where(_IS)
+_ATTEMPTS = select(*ATTEMPT).where(_ITS).order_by(attempt.c.number)
+_TARGET = (
+    update(send)
+    .where(_IS, send.c.status.is_(None) | send.c.status.not_in(_CLOSED))
+    .values(template_id=bindparam("to_template"), campaign_id=bindparam("to_campaign"))
+)
+_ATTEMPT = insert(attempt)
+_END_ATTEMPT = (
+    update(attempt)
+    .where(_ITS, attempt.c.number == bindparam("of_number"))
+    .values(end=bindparam("to_end"), ended_at=bindparam("at"))
+)
+_ACCEPT = (
+    update(send)
+    .where(_IS, send.c.accepted_at.is_(None))
+    .values(
+        accepted_at=bindparam("at"),
+        changed_at=bindparam("at"),
+        status=func.coalesce(send.c.status, SendStatus.ACCEPTED.value),
+    )
+)
+
 
 class Sends(Repository):
     """Queries over sends and their attempts."""
@@ -143,21 +169,7 @@ class Sends(Repository):
     async def claim(self, wanted: Claim) -> SendRow:
         """Takes the send id, unless it is taken. The row that holds it now: the caller's own where `run_id` is."""
         now = self._clock()
-        await self._connection.execute(
-            self._upsert(send)
-            .values(
-                workspace_id=wanted.workspace_id,
-                send_id=wanted.send_id,
-                run_id=wanted.run_id,
-                stream=wanted.stream,
-                fingerprint=wanted.fingerprint,
-                template_ref=wanted.template_ref,
-                recipient_hash=wanted.recipient_hash,
-                created_at=now,
-                changed_at=now,
-            )
-            .on_conflict_do_nothing()
-        )
+        await self._add(send, **asdict(wanted), created_at=now, changed_at=now)
         row = await self.get(wanted.workspace_id, wanted.send_id)
         if row is None:
             raise RuntimeError("the row that was just written is not there")
@@ -166,17 +178,17 @@ class Sends(Repository):
     async def take_over(self, workspace_id: str, send_id: str, run_id: str) -> None:
         """Gives a send whose run is gone to another run, which finds anew what is to be told of it."""
         await self._connection.execute(
-            update(send).where(_is(workspace_id, send_id)).values(run_id=run_id, warnings=None)
+            update(send).where(_IS).values(run_id=run_id, warnings=None), _of(workspace_id, send_id)
         )
 
     async def warn(self, workspace_id: str, send_id: str, warnings: list[SendWarning]) -> None:
         """Remembers what was found before the send went out."""
         kept = _WARNINGS.dump_json(warnings).decode()
-        await self._connection.execute(update(send).where(_is(workspace_id, send_id)).values(warnings=kept))
+        await self._connection.execute(update(send).where(_IS).values(warnings=kept), _of(workspace_id, send_id))
 
     async def get(self, workspace_id: str, send_id: str) -> SendRow | None:
         """One send."""
-        row = (await self._connection.execute(select(send).where(_is(workspace_id, send_id)))).one_or_none()
+        row = (await self._connection.execute(_GET, _of(workspace_id, send_id))).one_or_none()
         return None if row is None else _send(row)
 
     async def by_ids(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, SendRow]:
@@ -254,11 +266,9 @@ class Sends(Repository):
         """Records an end that no event tells of. What an event has told stands."""
         await self._connection.execute(
             update(send)
-            .where(
-                _is(workspace_id, send_id),
-                send.c.status.is_(None) | (send.c.status == SendStatus.ACCEPTED.value),
-            )
-            .values(status=status, reason=reason, changed_at=self._clock())
+            .where(_IS, send.c.status.is_(None) | (send.c.status == SendStatus.ACCEPTED.value))
+            .values(status=status, reason=reason, changed_at=self._clock()),
+            _of(workspace_id, send_id),
         )
 
     async def run_ended(self, workspace_id: str, send_ids: Sequence[str]) -> None:
@@ -271,53 +281,41 @@ class Sends(Repository):
 
     async def attempts(self, workspace_id: str, send_id: str) -> list[Attempt]:
         """Every attempt so far, oldest first."""
-        rows = await self._connection.execute(
-            select(*ATTEMPT)
-            .where(attempt.c.workspace_id == workspace_id, attempt.c.send_id == send_id)
-            .order_by(attempt.c.number)
-        )
+        rows = await self._connection.execute(_ATTEMPTS, _of(workspace_id, send_id))
         return [Attempt(*row) for row in rows]
 
     async def begin_attempt(self, workspace_id: str, send_id: str, number: int, target: Shadow) -> None:
         """Before the request leaves. Two workers that begin the same number collide here: one of them fails. Raises
         `SendIsOver` where the send was closed while this worker was held up: nobody would hear of the attempt."""
-        begun = await self._connection.execute(
-            update(send)
-            .where(_is(workspace_id, send_id), send.c.status.is_(None) | send.c.status.not_in(_CLOSED))
-            .values(template_id=target.template_id, campaign_id=target.campaign_id)
-        )
+        to = {"to_template": target.template_id, "to_campaign": target.campaign_id}
+        begun = await self._connection.execute(_TARGET, _of(workspace_id, send_id) | to)
         if not begun.rowcount:
             raise SendIsOver
         await self._connection.execute(
-            attempt.insert().values(
-                workspace_id=workspace_id,
-                send_id=send_id,
-                number=number,
-                campaign_id=target.campaign_id,
-                started_at=self._clock(),
-            )
+            _ATTEMPT,
+            {
+                "workspace_id": workspace_id,
+                "send_id": send_id,
+                "number": number,
+                "campaign_id": target.campaign_id,
+                "started_at": self._clock(),
+            },
         )
 
     async def end_attempt(self, workspace_id: str, send_id: str, number: int, end: str) -> datetime:
         """Once the outcome is known."""
         now = self._clock()
-        await self._connection.execute(
-            update(attempt)
-            .where(attempt.c.workspace_id == workspace_id, attempt.c.send_id == send_id, attempt.c.number == number)
-            .values(end=end, ended_at=now)
-        )
+        to = {"of_number": number, "to_end": end, "at": now}
+        await self._connection.execute(_END_ATTEMPT, _of(workspace_id, send_id) | to)
         return now
 
     async def settle_attempts(self, workspace_id: str, send_id: str, end: str) -> None:
         """Gives every attempt without a known end the end that evidence has proven."""
         await self._connection.execute(
             update(attempt)
-            .where(
-                attempt.c.workspace_id == workspace_id,
-                attempt.c.send_id == send_id,
-                attempt.c.end.is_(None) | (attempt.c.end == UNKNOWN),
-            )
-            .values(end=end, ended_at=self._clock())
+            .where(_ITS, attempt.c.end.is_(None) | (attempt.c.end == UNKNOWN))
+            .values(end=end, ended_at=self._clock()),
+            _of(workspace_id, send_id),
         )
 
     async def rivals(
@@ -336,15 +334,7 @@ class Sends(Repository):
 
     async def accept(self, workspace_id: str, send_id: str, accepted_at: datetime) -> None:
         """Iterable has taken the message. An event may have been faster: then only the moment is added."""
-        await self._connection.execute(
-            update(send)
-            .where(_is(workspace_id, send_id), send.c.accepted_at.is_(None))
-            .values(
-                accepted_at=accepted_at,
-                changed_at=accepted_at,
-                status=func.coalesce(send.c.status, SendStatus.ACCEPTED.value),
-            )
-        )
+        await self._connection.execute(_ACCEPT, _of(workspace_id, send_id) | {"at": accepted_at})
 
     async def _among(self, workspace_id: str, column: Any, values: Sequence[str]) -> list[SendRow]:
         rows = await self._connection.execute(
@@ -353,8 +343,8 @@ class Sends(Repository):
         return [_send(row) for row in rows]
 
 
-def _is(workspace_id: str, send_id: str) -> ColumnElement[bool]:
-    return (send.c.workspace_id == workspace_id) & (send.c.send_id == send_id)
+def _of(workspace_id: str, send_id: str) -> dict[str, Any]:
+    return {"of_workspace": workspace_id, "of_send": send_id}
 
 
 def _send(row: Row[Any]) -> SendRow:

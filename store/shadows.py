@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, exists, func, select, update
 
 from contracts.shadow import KnownShadow, Shadow
 from store.broadcasts import ENDS
@@ -22,6 +22,11 @@ _USE_NOTED_EVERY = timedelta(hours=1)
 """A use is noted no more often: sends of one content must not wait for each other at its row."""
 _OPEN_AT_MOST = timedelta(days=400)
 """A send may wait for a year. What is older and has no end was stopped from outside."""
+
+_IS = (shadow.c.workspace_id == bindparam("of_workspace")) & (shadow.c.fingerprint == bindparam("of_fingerprint"))
+_READY = select(shadow.c.template_id, shadow.c.campaign_id, shadow.c.last_used_at, shadow.c.retiring_at).where(
+    _IS, shadow.c.ready_at.is_not(None)
+)
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,14 @@ class Shadows(Repository):
     async def use(self, workspace_id: str, fingerprint: str) -> Shadow | None:
         """The shadow, where its campaign has been seen Running, for a send that goes out through it. Writes: the use is
         noted, a mark taken off. None where it was retired meanwhile."""
-        row = (await self._connection.execute(_ready(workspace_id, fingerprint))).one_or_none()
+        row = (await self._connection.execute(_READY, _of(workspace_id, fingerprint))).one_or_none()
         if row is None:
             return None
         now = self._clock()
         if row.retiring_at is not None or row.last_used_at is None or row.last_used_at < now - _USE_NOTED_EVERY:
             done = await self._connection.execute(
-                update(shadow)
-                .where(_is(workspace_id, fingerprint), shadow.c.ready_at.is_not(None))
-                .values(last_used_at=now, retiring_at=None)
+                update(shadow).where(_IS, shadow.c.ready_at.is_not(None)).values(last_used_at=now, retiring_at=None),
+                _of(workspace_id, fingerprint),
             )
             if not done.rowcount:
                 return None
@@ -54,12 +58,13 @@ class Shadows(Repository):
 
     async def ready(self, workspace_id: str, fingerprint: str) -> Shadow | None:
         """The shadow as `use` gives it, to look at: it may be retired at any moment."""
-        row = (await self._connection.execute(_ready(workspace_id, fingerprint))).one_or_none()
+        row = (await self._connection.execute(_READY, _of(workspace_id, fingerprint))).one_or_none()
         return None if row is None else Shadow(template_id=row.template_id, campaign_id=row.campaign_id)
 
     async def create_over_by(self, workspace_id: str, fingerprint: str) -> datetime | None:
         """When the request for a campaign whose id is not known was over at the latest."""
-        return await self._connection.scalar(select(shadow.c.create_tried_at).where(_is(workspace_id, fingerprint)))
+        asked = select(shadow.c.create_tried_at).where(_IS)
+        return await self._connection.scalar(asked, _of(workspace_id, fingerprint))
 
     async def note_create(self, workspace_id: str, fingerprint: str, template_id: int, over_by: datetime) -> None:
         """Before a campaign is asked for, by a request that is over by then: from here on one may exist. And again once
@@ -83,7 +88,7 @@ class Shadows(Repository):
     async def clear_create(self, workspace_id: str, fingerprint: str) -> None:
         """The request was certainly not taken, or its campaign was found."""
         await self._connection.execute(
-            update(shadow).where(_is(workspace_id, fingerprint)).values(create_tried_at=None)
+            update(shadow).where(_IS).values(create_tried_at=None), _of(workspace_id, fingerprint)
         )
 
     async def save_ready(self, workspace_id: str, fingerprint: str, found: Shadow) -> None:
@@ -123,7 +128,7 @@ class Shadows(Repository):
 
     async def get(self, workspace_id: str, fingerprint: str) -> KnownShadow | None:
         """One shadow, in whatever state."""
-        row = (await self._connection.execute(select(shadow).where(_is(workspace_id, fingerprint)))).one_or_none()
+        row = (await self._connection.execute(select(shadow).where(_IS), _of(workspace_id, fingerprint))).one_or_none()
         return None if row is None else _known(row)
 
     async def beginning_with(self, workspace_id: str, beginning: str) -> list[KnownShadow]:
@@ -163,7 +168,7 @@ class Shadows(Repository):
         done = 0
         for row in rows:
             gone = await self._connection.execute(  # unless a send takes the mark off in this very moment
-                delete(shadow).where(_is(workspace_id, row.fingerprint), shadow.c.retiring_at == row.retiring_at)
+                delete(shadow).where(_IS, shadow.c.retiring_at == row.retiring_at), _of(workspace_id, row.fingerprint)
             )
             if gone.rowcount:
                 done += 1
@@ -171,12 +176,12 @@ class Shadows(Repository):
         return done, kept.rowcount
 
     async def _note_retired(self, workspace_id: str, fingerprint: str, campaign_id: int) -> None:
-        await self._connection.execute(
-            self._upsert(retired)
-            .values(
-                workspace_id=workspace_id, campaign_id=campaign_id, fingerprint=fingerprint, retired_at=self._clock()
-            )
-            .on_conflict_do_nothing()
+        await self._add(
+            retired,
+            workspace_id=workspace_id,
+            campaign_id=campaign_id,
+            fingerprint=fingerprint,
+            retired_at=self._clock(),
         )
 
     def _in_use(self) -> ColumnElement[bool]:
@@ -236,14 +241,8 @@ class Shadows(Repository):
         return row[0], row[1] - row[0]
 
 
-def _is(workspace_id: str, fingerprint: str) -> ColumnElement[bool]:
-    return (shadow.c.workspace_id == workspace_id) & (shadow.c.fingerprint == fingerprint)
-
-
-def _ready(workspace_id: str, fingerprint: str) -> Select[*tuple[Any, ...]]:
-    return select(shadow.c.template_id, shadow.c.campaign_id, shadow.c.last_used_at, shadow.c.retiring_at).where(
-        _is(workspace_id, fingerprint), shadow.c.ready_at.is_not(None)
-    )
+def _of(workspace_id: str, fingerprint: str) -> dict[str, Any]:
+    return {"of_workspace": workspace_id, "of_fingerprint": fingerprint}
 
 
 def _known(row: Row[tuple[object, ...]]) -> KnownShadow:

@@ -16,7 +16,6 @@ from sqlalchemy import (
     ClauseElement,
     ColumnElement,
     Row,
-    Select,
     and_,
     bindparam,
     case,
@@ -186,8 +185,8 @@ class Suppressions(SealingRepository):
         thousands: one query for every 500."""
         found: defaultdict[str, list[Suppression]] = defaultdict(list)
         for start in range(0, len(recipient_hashes), IN_BATCH):
-            query = _seen(workspace_id).where(_S.recipient_hash.in_(recipient_hashes[start : start + IN_BATCH]))
-            rows = await self._connection.execute(query if lifted else query.where(_HOLDS))
+            people = {"of_workspace": workspace_id, "of_people": recipient_hashes[start : start + IN_BATCH]}
+            rows = await self._connection.execute(_OF if lifted else _HELD, people)
             for row in rows:
                 found[row.recipient_hash].append(_suppression(row))
         for some in found.values():
@@ -198,12 +197,13 @@ class Suppressions(SealingRepository):
         self, workspace_id: str, after: int, limit: int, *, lifted: bool = True, cause: Cause | None = None
     ) -> list[Suppression]:
         """What changed after a cursor, oldest change first, with the people's names."""
-        query = _seen(workspace_id).where(_S.cursor > after).order_by(_S.cursor).limit(limit)
+        query = _SEEN.where(_S.cursor > after).order_by(_S.cursor).limit(limit)
         if not lifted:
             query = query.where(_HOLDS)
         if cause is not None:
             query = query.where(_S.cause == cause.value)
-        return [self._with_person(workspace_id, row) for row in await self._connection.execute(query)]
+        rows = await self._connection.execute(query, {"of_workspace": workspace_id})
+        return [self._with_person(workspace_id, row) for row in rows]
 
     # ── what Iterable is told of ──────────────────────────────────────────────────────────────────────────────────
 
@@ -225,14 +225,15 @@ class Suppressions(SealingRepository):
     async def _ours(
         self, workspace_id: str, after: int, limit: int, *conditions: ColumnElement[bool]
     ) -> list[Suppression]:
-        query = _seen(workspace_id).where(
+        query = _SEEN.where(
             _S.cursor > after,
             _S.cause.in_([cause.value for cause in OURS]),
             _S.scope.in_(PUSHED_SCOPES),
             _S.identity.is_not(None),
             *conditions,
         )
-        rows = await self._connection.execute(query.order_by(_S.cursor).limit(limit))
+        query = query.order_by(_S.cursor).limit(limit)
+        rows = await self._connection.execute(query, {"of_workspace": workspace_id})
         return [self._with_person(workspace_id, row) for row in rows]
 
     async def mark(
@@ -310,9 +311,10 @@ class Suppressions(SealingRepository):
 _HOLDS: ColumnElement[bool] = or_(_S.lifted_at.is_(None), _S.lifted_at <= _S.last_seen_at)
 
 
-def _seen(workspace_id: str) -> Select[Any]:
-    """Rows that are more than a lift which waits for what it overrules."""
-    return select(suppression).where(_S.workspace_id == workspace_id, _S.last_seen_at.is_not(None))
+_SEEN = select(suppression).where(_S.workspace_id == bindparam("of_workspace"), _S.last_seen_at.is_not(None))
+"""Rows that are more than a lift which waits for what it overrules."""
+_OF = _SEEN.where(_S.recipient_hash.in_(bindparam("of_people", expanding=True)))
+_HELD = _OF.where(_HOLDS)
 
 
 def _is(workspace_id: str, one: Suppression) -> ColumnElement[bool]:

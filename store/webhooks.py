@@ -67,11 +67,7 @@ class WebhookAccess(SealingRepository):
 
     async def add_token(self, workspace_id: str, hash_: str) -> None:
         """Makes a token valid, beside those that are."""
-        await self._connection.execute(
-            self._upsert(webhook_token)
-            .values(workspace_id=workspace_id, token_hash=hash_, created_at=self._clock())
-            .on_conflict_do_nothing()
-        )
+        await self._add(webhook_token, workspace_id=workspace_id, token_hash=hash_, created_at=self._clock())
 
     async def end_others(self, workspace_id: str, hash_: str, seconds: int) -> datetime:
         """Lets the workspace's other tokens expire in so many seconds, unless they do sooner; removes those that have.
