@@ -146,7 +146,7 @@ _TARGET = (
     .where(_IS, send.c.status.is_(None) | send.c.status.not_in(_CLOSED))
     .values(template_id=bindparam("to_template"), campaign_id=bindparam("to_campaign"))
 )
-_ATTEMPT = insert(attempt)
+_NEW_ATTEMPT = insert(attempt)
 _END_ATTEMPT = (
     update(attempt)
     .where(_ITS, attempt.c.number == bindparam("of_number"))
@@ -292,7 +292,7 @@ class Sends(Repository):
         if not begun.rowcount:
             raise SendIsOver
         await self._connection.execute(
-            _ATTEMPT,
+            _NEW_ATTEMPT,
             {
                 "workspace_id": workspace_id,
                 "send_id": send_id,
