@@ -21,6 +21,7 @@ from activities.connectors import InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
 from activities.opening import Reading
+from activities.key_alarm import KeyAlarm
 from activities.outcome import OutcomeActivities
 from activities.preview import PreviewActivities
 from activities.push import PushActivities
@@ -87,7 +88,7 @@ def make_workers(
 ) -> list[Worker]:
     """One worker a queue; all end with the process. Workflows run without the SDK's sandbox unless `workflow_runner`
     says otherwise: tests have them all run inside it, where what is not deterministic fails."""
-    interceptors = make_interceptors(metrics or WorkerMetrics(MetricMeter.noop))
+    interceptors = [*make_interceptors(metrics or WorkerMetrics(MetricMeter.noop)), KeyAlarm(client)]
     deployment = deployment_of(settings)
     shadows = ShadowActivities(store, connectors, client, settings.task_queue)
     care = ShadowCareActivities(store, connectors, client, settings.task_queue)

@@ -58,7 +58,7 @@ class Admin:
     async def becomes(self, state: ConnectorState) -> ConnectorStatus:
         """Looks, until the connector is in a state."""
         handle = self.stage.client.get_workflow_handle(connector_workflow_id(self.workspace_id))
-        for _ in range(40):
+        for _ in range(240):
             status = await self.status()
             if status.state is state:
                 return status

@@ -15,6 +15,8 @@ from sqlalchemy import make_url
 from temporalio.client import WorkflowExecutionStatus
 
 from cli.sending import start_send
+from contracts.connector import ConnectorState, ConnectorStatus
+from contracts.names import connector_workflow_id
 from contracts.send import SendResult, SendStatus
 from sandbox.clock import SystemClock
 from sandbox.settings import SandboxSettings
@@ -62,12 +64,22 @@ async def test_a_new_content_while_iterable_is_away(the_stage: Stage, project: P
     assert (counts["templates_written"], counts["campaigns"], counts["messages"]) == (1, 1, 1)
 
 
+async def _why_degraded(project: Project) -> str:
+    connector = project.stage.client.get_workflow_handle(connector_workflow_id(project.workspace_id))
+    for _ in range(240):
+        status = await connector.query("status", result_type=ConnectorStatus)
+        if status.state is ConnectorState.DEGRADED:
+            return status.reason or ""
+        await asyncio.sleep(0.25)
+    raise AssertionError(f"is {status.state}")
+
+
 async def test_a_key_that_is_revoked_and_replaced_in_mid_flight(the_stage: Stage, project: Project) -> None:
     await settled(project, email="first@example.com")
     path = f"/_sandbox/projects/{project.project_id}/keys/server"
     replaced = (await the_stage.sandbox_http.post(path)).raise_for_status().json()
     handle = await start(project)
-    await asyncio.sleep(3)
+    assert "refused" in await _why_degraded(project)  # told at once, not at the next look in a quarter of an hour
     assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING  # waits, and says why
     await the_stage.admin.rotate_api_key(project.workspace_id, SecretStr(replaced["keys"]["server"]))
     assert (await handle.result()).status is SendStatus.SENT
