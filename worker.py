@@ -20,8 +20,8 @@ from activities.catalogs import Catalogs
 from activities.connectors import InstalledConnectors
 from activities.inbox import InboxActivities
 from activities.install import InstallActivities
-from activities.opening import Reading
 from activities.key_alarm import KeyAlarm
+from activities.opening import Reading
 from activities.outcome import OutcomeActivities
 from activities.preview import PreviewActivities
 from activities.push import PushActivities

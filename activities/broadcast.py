@@ -258,14 +258,19 @@ class BroadcastActivities:
     @activity.defn
     async def retry_failed(self, name: BroadcastName) -> int:
         """Recipients that failed wait for another try; how many rows are open then. One whose outcome stayed unknown is
-        looked into once more instead, for a try could reach them twice. Safe to repeat: the answer is how it stands,
-        not what this attempt did. Runs while nobody works on the held lane."""
+        looked into once more instead, for a try could reach them twice; nothing else is done once the broadcast has
+        expired. Safe to repeat: the answer is how it stands, not what this attempt did. Runs while nobody works on the
+        held lane."""
         after = 0
         while True:
             async with self._store.begin() as tx:
+                known = await tx.broadcasts.get(name.workspace_id, name.broadcast_id)
+                expires = known.request.expires_at if known else None
                 rows = await tx.held.in_state(name.workspace_id, name.broadcast_id, ("failed",), after, _BATCH)
-                rows = [row for row in rows if row.row is not None]
-                await self._reopen(tx, name, rows)
+                tried = [row for row in rows if row.row is not None]
+                if expires is not None and expires <= datetime.now(UTC):
+                    tried = [row for row in tried if row.reason == ErrorCode.OUTCOME_UNKNOWN]
+                await self._reopen(tx, name, tried)
             if not rows:
                 break
             after = rows[-1].audience_row
@@ -358,6 +363,7 @@ def _opened(row: BroadcastRow, ending: BroadcastProgress | None) -> OpenedBroadc
         send_at=row.request.send_at,
         expires_at=row.request.expires_at,
         ending=ending,
+        has_expired=row.status is BroadcastStatus.EXPIRED,
     )
 
 

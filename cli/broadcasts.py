@@ -168,7 +168,10 @@ def set_rate(
 
 @broadcasts.command()
 def retry(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
-    """Target the recipients that failed once more, whether the broadcast still runs or has ended."""
+    """Target the recipients that failed once more, whether the broadcast still runs or has ended.
+
+    Past its expires_at nobody is targeted: then only answers that were lost are looked into once more.
+    """
 
     async def do() -> None:
         async with connected() as c:

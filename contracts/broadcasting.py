@@ -25,13 +25,14 @@ class OpenBroadcast(Contract):
 
 class OpenedBroadcast(Contract):
     """What the run needs to know of a broadcast, from its request or from the store. With `ending` set it is over
-    already: a second start of an id that was used."""
+    already: a second start of an id that was used. `has_expired` is one that is gone over again and had expired."""
 
     stream: Stream
     template_ref: Sha256 | None
     send_at: AwareDatetime | None
     expires_at: AwareDatetime | None
     ending: BroadcastProgress | None = None
+    has_expired: bool = False
 
 
 class LaneRequest(Contract):

@@ -126,7 +126,8 @@ class BroadcastWorkflow:
         await self._work()
         self._renews = self._renews and self._problem is None  # a problem is not carried into another run
         if not self._renews:
-            await self._close(self._ending or BroadcastStatus.COMPLETED)
+            has_expired = self._opened is not None and self._opened.has_expired
+            await self._close(self._ending or (BroadcastStatus.EXPIRED if has_expired else BroadcastStatus.COMPLETED))
 
     async def _open(self, request: BroadcastRequest) -> OpenedBroadcast:
         if request.send_at is not None and request.send_at > workflow.now() + LONGEST_WAIT:
@@ -280,6 +281,8 @@ class BroadcastWorkflow:
             began_beside = not reading.done()
             report = await self._run_page(BroadcastActivities.look_after_held)
             is_stale = began_beside and reading.done()  # it may not know what the audience's last page left
+            if report and report.stop == "expired" and workflow.patched("held-rows-expire"):
+                await self._stop(BroadcastStatus.EXPIRED)
             if report is None or (reading.done() and self._ending is not None and not self._report.tally.unknown):
                 return
             due = (report.next_due or workflow.now()) - workflow.now()

@@ -17,7 +17,7 @@ from activities.sources import LocalFile, Unreadable
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus
 from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
 from contracts.send import RESERVED_DATA_KEY
-from tests.stage import TEMPLATE, Project
+from tests.stage import TEMPLATE, Project, Stage
 
 pytestmark = pytest.mark.scenario
 
@@ -121,6 +121,23 @@ async def test_it_waits_until_its_time_and_ends_at_its_expiry(project: Project) 
     assert begins <= min(sent)
     assert max(sent) <= expires + timedelta(seconds=1)
     assert done.tally.taken == len(sent) < 100
+
+
+async def test_rows_that_wait_for_their_profile_when_it_expires_are_not_targeted_then_or_when_it_is_retried(
+    the_stage: Stage,
+) -> None:
+    project = await the_stage.new_project(settings={"profile_policy": "on_unknown", "profile_wait_seconds": 8})
+    await ended(await start(project, audience={"recipients": people(1)}))  # the campaign is there
+    expires = datetime.now(UTC) + timedelta(seconds=5)
+    unknown = [{"recipient": {"user_id": "nobody-knows"}, "data": {}}]
+    handle = await start(project, audience={"recipients": unknown}, expires_at=expires)
+    done = await ended(handle)
+    assert done.status is BroadcastStatus.EXPIRED
+    assert done.tally.model_dump(exclude_defaults=True) == {"cancelled": 1}
+    broadcast_id = handle.id.rsplit("/", 1)[1]
+    again = await ended(await start(project, broadcast_id=broadcast_id, template=None, again=True))
+    assert (again.status, again.tally) == (done.status, done.tally)
+    assert await _messages(project) == 1
 
 
 async def _messages(project: Project) -> int:

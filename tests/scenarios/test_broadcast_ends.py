@@ -150,6 +150,15 @@ async def test_one_that_is_stuck_is_paused_until_somebody_has_it_go_on(the_stage
     assert world.steered == ["pause", "go"]
 
 
+async def test_rows_that_still_wait_when_it_expires_do_not_keep_it_open(the_stage: Stage) -> None:
+    waits = LaneReport(stop="expired", tally=Tally(waiting=1), held=1)
+    world = World(pages=[END.model_copy(update={"held": 1})], looks=[waits])
+    async with broadcasting(the_stage, world) as handle:
+        assert (await handle.result()).status is BroadcastStatus.EXPIRED
+    assert world.steered == ["cancel"]
+    assert [standing.status for standing in world.closed] == [BroadcastStatus.EXPIRED]
+
+
 async def test_none_is_closed_on_a_report_that_is_older_than_the_last_page_of_its_audience(the_stage: Stage) -> None:
     one_held = LaneReport(stop="page", tally=Tally(waiting=1), held=1)
     none_held = LaneReport(stop="end", tally=Tally())  # as of before the last page
