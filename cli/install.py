@@ -1,5 +1,6 @@
 """Commands that put a connector into force and take it out again: install, configure, uninstall."""
 
+import asyncio
 from typing import Annotated, Any
 
 import orjson
@@ -19,7 +20,7 @@ from cli.admin import (
     valid,
 )
 from cli.connection import Connection
-from cli.output import NOT_FOUND, USAGE, give, say, stop
+from cli.output import NOT_FOUND, USAGE, err, give, say, stop
 from contracts.connector import ConnectorSettings, ConnectorStatus, DataCenter, ProfilePolicy, ProjectType
 from contracts.install import UninstallRequest
 from contracts.names import WEBHOOK_TOKEN_HEADER, connector_workflow_id, webhook_url
@@ -70,7 +71,11 @@ def install(
 
     async def do(c: Connection) -> None:
         before = await _in_force(c, workspace)
-        done = await admin(c).install(workspace, wanted, key, new_webhook_token=new_webhook_token)
+        try:
+            done = await admin(c).install(workspace, wanted, key, new_webhook_token=new_webhook_token)
+        except asyncio.CancelledError:
+            err.print("[dim]no webhook token was shown: install again once a worker polls, and one is[/]")
+            raise
         _tell(c, workspace, done, before, as_json=as_json)
 
     run_admin(do)

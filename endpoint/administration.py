@@ -27,7 +27,7 @@ from contracts.install import InstallRequest, RotatedToken, TestReport, TestRequ
 from contracts.model import WorkspaceId
 from contracts.names import INSTALL_WORKFLOW, connector_workflow_id
 from endpoint.tokens import new_token, token_hash
-from runtime.temporal import update_with_start
+from runtime.temporal import plain_timeouts, update_with_start
 from store.store import Store
 
 T = TypeVar("T", bound=BaseModel)
@@ -80,7 +80,8 @@ class Administration:
         new_webhook_token: bool = False,
     ) -> Installed:
         """Puts the key, sealed, into the store, has it checked together with the settings, and makes a webhook token
-        where there is none. Without a key, the one in force is checked and stays."""
+        where there is none. Without a key, the one in force is checked and stays. Whoever gets no answer is not shown
+        the token: it is taken back, and the next installation makes another."""
         try:
             _WORKSPACE.validate_python(workspace_id)
         except ValidationError:
@@ -96,10 +97,10 @@ class Administration:
                 await tx.webhooks.hand_over(workspace_id, SecretStr(token))
         try:
             status = await self._tell(workspace_id, "configure", ConnectorStatus, [settings])
-        except AdminRefused:
+        except BaseException:
             if token is not None:
                 async with self._store.begin() as tx:
-                    await tx.webhooks.withdraw(workspace_id, token_hash(token))
+                    await tx.webhooks.withdraw(workspace_id, SecretStr(token))
             raise
         return Installed(status, token)
 
@@ -127,14 +128,15 @@ class Administration:
     async def start_test(self, workspace_id: str, request: TestRequest) -> str:
         """Begins a test; its id."""
         await self._in_force(workspace_id)
-        handle: WorkflowUpdateHandle[TestReport] = await self._temporal.start_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
-            "test",
-            request,
-            wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-            id=uuid.uuid4().hex,
-            start_workflow_operation=self._start(workspace_id),
-            result_type=TestReport,
-        )
+        with plain_timeouts():
+            handle: WorkflowUpdateHandle[TestReport] = await self._temporal.start_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+                "test",
+                request,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                id=uuid.uuid4().hex,
+                start_workflow_operation=self._start(workspace_id),
+                result_type=TestReport,
+            )
         return f"{handle.id}.{handle.workflow_run_id}"
 
     async def test_report(self, workspace_id: str, test_id: str) -> TestReport | Literal["running"] | None:
@@ -146,7 +148,8 @@ class Administration:
         handle: WorkflowUpdateHandle[TestReport] = run.get_update_handle(id_, result_type=TestReport)
         try:
             async with asyncio.timeout(_GLANCE_SECONDS):
-                return await handle.result()
+                with plain_timeouts():
+                    return await handle.result()
         except TimeoutError:
             return "running"
         except RPCError as error:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client, Interceptor, WithStartWorkflowOperation
+from temporalio.client import Client, Interceptor, RPCTimeoutOrCancelledError, WithStartWorkflowOperation
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
@@ -136,7 +136,8 @@ async def update_with_start(
     """Starts a run, or finds the open one, and waits for an update of it: one round trip. `summary` and `attributes`
     are what people see of a run that is started.
 
-    Raises `WorkflowUpdateFailedError`, whose cause has an error code as its type, and `WorkflowAlreadyStartedError`.
+    Raises `WorkflowUpdateFailedError`, whose cause has an error code as its type, `WorkflowAlreadyStartedError`, and
+    `TimeoutError`.
     """
     start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         workflow,
@@ -149,12 +150,24 @@ async def update_with_start(
         search_attributes=attributes,
     )
     try:
-        return await client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
-            update, args=args, start_workflow_operation=start, result_type=result_type
-        )
+        with plain_timeouts():
+            return await client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+                update, args=args, start_workflow_operation=start, result_type=result_type
+            )
     except BaseException:
         await _heard(start)
         raise
+
+
+@contextlib.contextmanager
+def plain_timeouts() -> Generator[None]:
+    """Waiting for an update that is cancelled, or takes too long, raises what waiting for anything raises then. The SDK
+    has one error of its own for both, which `asyncio.timeout` does not know."""
+    try:
+        yield
+    except RPCTimeoutOrCancelledError:
+        task = asyncio.current_task()
+        raise (asyncio.CancelledError if task is not None and task.cancelling() else TimeoutError) from None
 
 
 async def _heard(start: WithStartWorkflowOperation[Any, Any]) -> None:

@@ -70,10 +70,12 @@ class WebhookAccess(SealingRepository):
         await self._add(webhook_token, workspace_id=workspace_id, token_hash=hash_, created_at=self._clock())
 
     async def end_others(self, workspace_id: str, hash_: str, seconds: int) -> datetime:
-        """Lets the workspace's other tokens expire in so many seconds, unless they do sooner; removes those that have.
-        When the last of them does."""
+        """Lets the tokens that the workspace had before this one expire in so many seconds, unless they do sooner;
+        removes those that have. When the last of them does. A newer one stays: somebody rotates at the same time."""
         at = self._clock() + timedelta(seconds=seconds)
-        others = (webhook_token.c.workspace_id == workspace_id) & (webhook_token.c.token_hash != hash_)
+        mine = webhook_token.c.workspace_id == workspace_id
+        made_at = select(webhook_token.c.created_at).where(mine, webhook_token.c.token_hash == hash_).scalar_subquery()
+        others = mine & (webhook_token.c.created_at < made_at)
         await self._connection.execute(delete(webhook_token).where(others, webhook_token.c.expires_at <= self._clock()))
         later = webhook_token.c.expires_at.is_(None) | (webhook_token.c.expires_at > at)
         await self._connection.execute(update(webhook_token).where(others, later).values(expires_at=at))
@@ -111,11 +113,14 @@ class WebhookAccess(SealingRepository):
             return False
         return await self.token_hashes(workspace_id) == [hash_]
 
-    async def withdraw(self, workspace_id: str, hash_: str) -> None:
-        """Takes a token back that nobody has been shown."""
+    async def withdraw(self, workspace_id: str, token: SecretStr) -> None:
+        """Takes a token back that nobody has been shown, unless Iterable's webhook sends it by now."""
+        if await self.handed_over(workspace_id) != token:
+            return
         await self._connection.execute(
             delete(webhook_token).where(
-                webhook_token.c.workspace_id == workspace_id, webhook_token.c.token_hash == hash_
+                webhook_token.c.workspace_id == workspace_id,
+                webhook_token.c.token_hash == token_hash(token.get_secret_value()),
             )
         )
         await self.taken_over(workspace_id)

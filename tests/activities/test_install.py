@@ -1,5 +1,6 @@
 """Every check of an installation against the sandbox, one by one: what is told, and what stays in force."""
 
+import contextlib
 import shutil
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -374,6 +375,25 @@ async def test_rotation_keeps_both_tokens_valid_for_the_time_that_is_set(rig: Ri
     assert rig.project.webhooks[webhook].headers == [(WEBHOOK_TOKEN_HEADER, new)]
     async with rig.store.read() as tx:
         assert set(await tx.webhooks.token_hashes("acme")) == {token_hash(TOKEN), token_hash(new)}
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a"), ("a",)])
+async def test_of_two_rotations_at_once_the_newer_token_stays(rig: Rig, order: tuple[str, ...]) -> None:
+    await rig.install(webhook_token_overlap_seconds=0)
+    webhook = rig.add_webhook()
+    tokens = [TOKEN, "a" * 43, "b" * 43]
+    for token in tokens:
+        async with rig.store.begin() as tx:
+            await tx.webhooks.hand_over("acme", SecretStr(token))
+    for name in order:
+        rotation = TokenRotation(workspace_id="acme", token_hash=token_hash(name * 43))
+        with contextlib.suppress(ApplicationError):  # the older one may have ended
+            await ActivityEnvironment().run(rig.activities.rotate_webhook_token, rotation)
+    assert rig.project.webhooks[webhook].headers == [(WEBHOOK_TOKEN_HEADER, "b" * 43)]
+    async with rig.store.read() as tx:
+        valid = await tx.webhooks.token_hashes("acme")
+    assert token_hash("b" * 43) in valid
+    assert token_hash(TOKEN) not in valid
 
 
 async def test_rotation_tells_what_to_do_where_iterable_has_no_webhook(rig: Rig) -> None:

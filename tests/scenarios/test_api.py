@@ -10,9 +10,12 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
+from contracts.connector import ConnectorSettings
+from endpoint.administration import Administration
 from tests.stage import Project, Stage
 
 pytestmark = pytest.mark.scenario
@@ -64,6 +67,7 @@ async def test_a_settings_page_installs_changes_tests_and_removes(the_stage: Sta
         answer = await http.get(f"{path}/test/{test_id}", headers=HEADERS)
         if answer.status_code == 200:
             break
+        assert (answer.status_code, answer.json()) == (202, {"test_id": test_id})
         await asyncio.sleep(0.25)
     assert {leg["point"]: leg["level"] for leg in answer.json()["legs"]}["preview"] == "ok"
     assert (await ask("GET", "/test/nothing", status=404))["code"] == "not_found"
@@ -71,6 +75,18 @@ async def test_a_settings_page_installs_changes_tests_and_removes(the_stage: Sta
     assert not any(key in text for text in texts)
     told = [text for text in texts if installed["webhook_token"] in text or rotated["webhook_token"] in text]
     assert len(told) == 2  # each once
+
+
+async def test_an_installation_that_nobody_answers_ends_in_time_and_takes_its_token_back(the_stage: Stage) -> None:
+    workspace_id = f"nobody-{uuid.uuid4().hex[:8]}"
+    nobody = Administration(the_stage.store, the_stage.client, "nobody")
+    settings = ConnectorSettings(data_center="us", transactional_message_type_id=1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await nobody.install(workspace_id, settings, SecretStr("k" * 32))
+    async with the_stage.store.read() as tx:
+        assert await tx.webhooks.token_hashes(workspace_id) == []  # nobody has been shown it
+        assert await tx.webhooks.handed_over(workspace_id) is None
 
 
 async def test_the_description_needs_nothing_from_elsewhere(the_stage: Stage) -> None:

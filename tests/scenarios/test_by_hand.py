@@ -133,6 +133,7 @@ async def test_nobody_there_to_do_it(the_stage: Stage, monkeypatch: pytest.Monke
     told = await terminal.type(*install, given="k" * 32, ends=UNREACHABLE, CONNECTOR_TASK_QUEUE="nobody")
     assert "No worker polls the task queue 'nobody'" in told
     assert "python -m worker" in told
+    assert "install again" in told
     assert "Temporal does not answer" in await terminal.type(
         *install, given="k" * 32, ends=UNREACHABLE, TEMPORAL_ADDRESS="127.0.0.1:1"
     )
