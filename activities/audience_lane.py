@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from activities.audience import Audience, Position, ReadRow
 from activities.departures import Row
 from activities.lane import Lane, Work
-from activities.send import check_identity
+from activities.send import check_identity, stands_for
 from activities.sources import StorageAway
 from activities.suppressing import Path, check
 from activities.target import known_outcome
@@ -160,12 +160,13 @@ class _Admission:
                 self._put_aside(one.number, "bad", error.what)
                 continue
             known_as = hasher.all_of(one.row.recipient.email, one.row.recipient.user_id)
-            send_id = one.row.send_id or derived_send_id(self._batch.broadcast_id, known_as[0])
-            if known_as[0] in seen or send_id in seen:
-                self._put_aside(one.number, "duplicate", None, known_as[0], send_id)
+            person = stands_for(known_as, settings)
+            send_id = one.row.send_id or derived_send_id(self._batch.broadcast_id, known_as)
+            if person in seen or send_id in seen:
+                self._put_aside(one.number, "duplicate", None, person, send_id)
                 continue
-            seen |= {known_as[0], send_id}
-            self._rows[one.number] = Row(one.number, send_id, known_as[0], one.row, end=one.end)
+            seen |= {person, send_id}
+            self._rows[one.number] = Row(one.number, send_id, person, one.row, end=one.end)
             self._known_as.append(known_as)
 
     async def claim(self, tx: Transaction) -> None:
@@ -280,6 +281,7 @@ def _counted_as(known: MemberRow) -> str:
             return "taken"
 
 
-def derived_send_id(broadcast_id: str, recipient_hash: str) -> str:
-    """Always the same for a recipient of a broadcast, and says nothing of who that is: the hash is a keyed one."""
-    return "brc_" + hashlib.sha256(f"{broadcast_id}\n{recipient_hash}".encode()).hexdigest()[:40]
+def derived_send_id(broadcast_id: str, known_as: Sequence[str]) -> str:
+    """Always the same for a recipient of a broadcast, whatever the settings become meanwhile, and says nothing of who
+    that is: the hashes are keyed ones."""
+    return "brc_" + hashlib.sha256("\n".join([broadcast_id, *known_as]).encode()).hexdigest()[:40]

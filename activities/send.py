@@ -1,5 +1,7 @@
 """Activities around a send: preparing it, writing a thin profile, recording its end."""
 
+from collections.abc import Sequence
+
 import structlog
 from temporalio import activity
 
@@ -79,7 +81,7 @@ class SendActivities:
             fingerprint=content_hash,
             template_ref=ref,
             message_type_id=message_type_id,
-            recipient_hash=known_as[0],
+            recipient_hash=stands_for(known_as, connector.settings),
             pace=Pace.of(connector.settings, send.stream),
         )
         if request.content_only:
@@ -88,7 +90,15 @@ class SendActivities:
             return await self._with_shadow(tx, send, content, prepared)
         if not send.dry_run:
             row = await tx.sends.claim(
-                Claim(send.workspace_id, send.send_id, request.run_id, send.stream, content_hash, ref, known_as[0])
+                Claim(
+                    workspace_id=send.workspace_id,
+                    send_id=send.send_id,
+                    run_id=request.run_id,
+                    stream=send.stream,
+                    fingerprint=content_hash,
+                    template_ref=ref,
+                    recipient_hash=prepared.recipient_hash,
+                )
             )
             if row.run_id != request.run_id:  # Idempotency guard: the id was used by another run.
                 earlier = await self._earlier(tx, send, row)
@@ -182,6 +192,12 @@ def check_identity(recipient: Recipient, settings: ConnectorSettings) -> None:
         raise ConnectorError(
             ErrorCode.RECIPIENT_INVALID, "This Iterable project knows people by user id, and the recipient has none"
         )
+
+
+def stands_for(known_as: Sequence[str], settings: ConnectorSettings) -> str:
+    """Of a person's hashes (the address's first) that of the name which Iterable is asked with: in a project of user
+    ids several people may share an address, and events may leave it out."""
+    return known_as[-1] if settings.project_type == "userid" else known_as[0]
 
 
 def _with_sender(content: Template, settings: ConnectorSettings) -> Template:

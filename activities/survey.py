@@ -8,7 +8,7 @@ from contextlib import aclosing
 from activities.audience import Audience, ReadRow
 from activities.checks import missing_data
 from activities.connectors import InForce
-from activities.send import check_identity
+from activities.send import check_identity, stands_for
 from activities.suppressing import Path, check
 from activities.targeting import below
 from contracts.broadcast import AudienceRow, BroadcastRequest, Survey, Tally
@@ -62,7 +62,7 @@ class Surveyor:
                     self._bad.append(one.number)
                 continue
             known_as = self._store.hasher.all_of(one.row.recipient.email, one.row.recipient.user_id)
-            if self._is_known(known_as[0]):
+            if self._is_known(stands_for(known_as, self._connector.settings)):
                 self._counts["duplicates"] += 1
                 continue
             rows.append(one.row)

@@ -117,10 +117,11 @@ class Tally(Contract):
     """Recipients by what became of them. Every row that was read is counted once, below one of the names.
 
     `taken`: Iterable has the message (its timeline says what became of that). `suppressed`: must not be sent to.
-    `duplicates`: the same person stood in an earlier row. `bad`: no recipient. `used`: the row's `send_id` belongs to
-    another send. `failed`: by error code. `unknown`: an answer was lost, evidence is being looked for. `waiting`: will
-    be targeted (again): proven not to have been, or its profile was just written. `cancelled`: the broadcast was
-    cancelled or expired before their turn came; rows that were not read by then are in no count.
+    `duplicates`: an earlier row had the same address (the user id, where Iterable is asked with that). `bad`: no
+    recipient. `used`: the row's `send_id` belongs to another send. `failed`: by error code. `unknown`: an answer was
+    lost, evidence is being looked for. `waiting`: will be targeted (again): proven not to have been, or its profile was
+    just written. `cancelled`: the broadcast was cancelled or expired before their turn came; rows that were not read by
+    then are in no count.
     """
 
     taken: int = 0

@@ -140,6 +140,19 @@ async def test_rows_that_wait_for_their_profile_when_it_expires_are_not_targeted
     assert await _messages(project) == 1
 
 
+async def test_in_a_project_of_user_ids_people_who_share_an_address_are_not_one(the_stage: Stage) -> None:
+    project = await the_stage.new_project(
+        type_="userid", settings={"profile_policy": "on_unknown", "profile_wait_seconds": 3}
+    )
+    people = [("family@example.com", "u-1"), ("family@example.com", "u-2"), ("other@example.com", "u-1")]
+    rows = [{"recipient": {"email": email, "user_id": user_id}, "data": {}} for email, user_id in people]
+    dry = await ended(await start(project, audience={"recipients": rows}, dry_run=True))
+    assert (dry.tally.taken, dry.tally.duplicates) == (2, 1)
+    done = await ended(await start(project, audience={"recipients": rows}))
+    assert done.tally.model_dump(exclude_defaults=True) == {"taken": 2, "duplicates": 1}
+    assert await caused(project) == {"family@example.com": 2}
+
+
 async def _messages(project: Project) -> int:
     return (await project.counts())["messages"]
 
