@@ -15,6 +15,7 @@ from contracts.received import refusal_of
 
 LONGEST_ROW = 1_000_000
 """Bytes; a longer one is no row, and must not be read into memory."""
+_BOM = b"\xef\xbb\xbf"
 _OURS = ("email", "user_id", "send_id")
 
 
@@ -85,8 +86,10 @@ class LineAudience:
                 number += 1
                 if line is None:
                     yield ReadRow(number, end, f"longer than {LONGEST_ROW} bytes")
-                elif line.strip():
-                    yield ReadRow(number, end, _row_of_json(line))
+                    continue
+                row = line.removeprefix(_BOM) if number == 1 else line
+                if row.strip():
+                    yield ReadRow(number, end, _row_of_json(row))
 
 
 class CsvAudience:
@@ -122,7 +125,7 @@ class CsvAudience:
             async for record, end in records:
                 if record is None:
                     break
-                return _Header.of(record.removeprefix(b"\xef\xbb\xbf")), end
+                return _Header.of(record.removeprefix(_BOM)), end
         raise Unreadable("The audience's CSV has no header line")
 
 

@@ -22,7 +22,7 @@ from iterable.subscriptions import SubscriptionUpdate
 from iterable.users import User
 from store.person import Person
 from store.store import Store
-from store.suppressions import PUSHED_SCOPES, PushState, Suppression
+from store.suppressions import PUSHED_SCOPES, UNCLEAR, PushState, Suppression
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -173,7 +173,7 @@ class SuppressionSyncActivities:
         others of the batch is certain, and they all count as `unclear`."""
         problems = {hash_: failure.reason for hash_, failure in self._named(result.failures) if hash_ in people}
         if result.unnamed_failures or len(problems) < result.fail_count:
-            return dict.fromkeys(people, "unclear") | problems
+            return dict.fromkeys(people, UNCLEAR) | problems
         return dict(problems)
 
     def _named(self, failures: Iterable[BulkFailure]) -> Iterable[tuple[str, BulkFailure]]:

@@ -188,6 +188,8 @@ def _row(line: bytes, layout: _Layout, hasher: KeyedHasher, given: _Defaults) ->
         scope = _SCOPE.validate_python(scope) if scope else given.scope
     except ValidationError:
         return "scope is neither workspace nor a stream, and none that an export has"
+    if "\0" in reason:
+        return "its reason has a NUL, which no database keeps"
     return Report(person, Cause.IMPORT, scope, at, source="import", reason=reason[:_LONGEST_REASON] or given.reason)
 
 

@@ -139,7 +139,7 @@ def remove(
         say(f"lifted: {', '.join(f'{one.cause} ({one.scope})' for one in removed)}")
         if left:
             say(f"still held: {', '.join(f'{one.cause} ({one.scope})' for one in left)}")
-        if any(one.push_state == "pushed" for one in removed):
+        if any(one.may_be_pushed for one in removed):
             say("Iterable was told of it and holds it still: see push_removals")
 
     run(do())

@@ -7,14 +7,23 @@ from pydantic import AwareDatetime, model_validator
 from contracts.model import Contract, WorkspaceId
 
 
+class BackfillResult(Contract):
+    """The result of `BackfillWorkflow`: entries that were read, and those among them that were news."""
+
+    read: int = 0
+    found: int = 0
+
+
 class BackfillRequest(Contract):
-    """The argument of `BackfillWorkflow`. Without a span it reads on from where the last such run ended."""
+    """The argument of `BackfillWorkflow`. Without a span it reads on from where the last such run ended. `so_far` is
+    what a long one hands to its continuation."""
 
     workspace_id: WorkspaceId
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
     event_names: list[str] = []
     """Kinds to read, in Iterable's words; empty for all of email. Each costs one export a day of the span."""
+    so_far: BackfillResult = BackfillResult()
 
     @model_validator(mode="after")
     def _forward(self) -> Self:
@@ -40,10 +49,3 @@ class ExportWindow(Contract):
     event_name: str
     since: AwareDatetime
     until: AwareDatetime
-
-
-class BackfillResult(Contract):
-    """The result of `BackfillWorkflow`: entries that were read, and those among them that were news."""
-
-    read: int = 0
-    found: int = 0

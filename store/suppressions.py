@@ -40,6 +40,8 @@ _S = suppression.c
 _INSTANT = timedelta(microseconds=1)
 _PREFIX: dict[Kind, bytes] = {"email": b"e:", "user_id": b"u:"}
 _NONE: ColumnElement[str] = literal_column("''")
+UNCLEAR = "unclear"
+"""The problem of who was pushed with others of whom Iterable did not take all, without saying whom."""
 PUSHED_SCOPES = (WORKSPACE, "marketing")
 """What can be pushed takes a person off all marketing, so what blocks transactional mail alone is not pushed."""
 
@@ -76,6 +78,12 @@ class Suppression:
     push_problem: str | None
     pushed_at: datetime | None
     person: Person | None = None
+
+    @property
+    def may_be_pushed(self) -> bool:
+        """Whether Iterable has it, or may have it."""
+        known = self.push_state not in {None, "not_pushed", "withdrawn"}
+        return known or (self.push_state == "not_pushed" and self.push_problem == UNCLEAR)
 
     @property
     def active(self) -> bool:
@@ -218,9 +226,8 @@ class Suppressions(SealingRepository):
         )
 
     async def to_withdraw(self, workspace_id: str, after: int, limit: int) -> list[Suppression]:
-        """Our own suppressions that Iterable has and that were removed here since."""
-        states: list[PushState] = ["pushing", "pushed", "withdrawing", "not_withdrawn"]
-        return await self._ours(workspace_id, after, limit, ~_HOLDS, _S.push_state.in_(states))
+        """Our own suppressions that Iterable has, or may have, and that were removed here since."""
+        return await self._ours(workspace_id, after, limit, ~_HOLDS, _MAY_BE_THERE)
 
     async def _ours(
         self, workspace_id: str, after: int, limit: int, *conditions: ColumnElement[bool]
@@ -278,7 +285,7 @@ class Suppressions(SealingRepository):
                     _S.workspace_id == workspace_id,
                     _S.recipient_hash.in_(recipient_hashes[start : start + IN_BATCH]),
                     _S.pushed_at.is_not(None),
-                    or_(_S.push_state != "not_pushed", _S.push_problem == "unclear"),
+                    or_(_S.push_state != "not_pushed", _S.push_problem == UNCLEAR),
                 )
                 .group_by(_S.recipient_hash)
             )
@@ -308,6 +315,10 @@ class Suppressions(SealingRepository):
         return _suppression(row, Person(row.recipient_hash, kind, opened.removeprefix(_PREFIX[kind]).decode()))
 
 
+_MAY_BE_THERE = or_(
+    _S.push_state.in_(("pushing", "pushed", "withdrawing", "not_withdrawn")),
+    and_(_S.push_state == "not_pushed", _S.push_problem == UNCLEAR),
+)
 _HOLDS: ColumnElement[bool] = or_(_S.lifted_at.is_(None), _S.lifted_at <= _S.last_seen_at)
 
 

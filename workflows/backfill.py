@@ -43,7 +43,7 @@ class BackfillWorkflow:
     async def _backfill(self, request: BackfillRequest) -> BackfillResult:
         """Exports are read one after the other: Iterable allows four a minute."""
         plan = await self._plan(request)
-        read = found = windows = 0
+        read, found, windows = request.so_far.read, request.so_far.found, 0
         since = plan.since
         while since < plan.until:
             until = min(since + WINDOW, plan.until)
@@ -60,8 +60,9 @@ class BackfillWorkflow:
             since = until
             windows += 1
             if windows == MOST_WINDOWS and since < plan.until:
+                rest = {"so_far": BackfillResult(read=read, found=found)}
                 workflow.continue_as_new(
-                    request if request.since is None else request.model_copy(update={"since": since})
+                    request.model_copy(update=rest if request.since is None else rest | {"since": since})
                 )
         done = BackfillResult(read=read, found=found)
         show_backfill(request, "done", done, "nothing, this run is over")

@@ -45,8 +45,12 @@ async def test_csv_with_quotes_line_breaks_empty_cells_and_bad_rows() -> None:
     assert rows[0].row.send_id == "s1"
 
 
-async def test_json_lines_are_numbered_as_an_editor_does() -> None:
-    content = b'{"recipient": {"email": "a@example.com"}}\n\n[]\n{"recipient": {"email": "b@example.com"}, "typo": 1}\n'
+@pytest.mark.parametrize("begins", [b"", b"\xef\xbb\xbf"])
+async def test_json_lines_are_numbered_as_an_editor_does(begins: bytes) -> None:
+    content = (
+        begins
+        + b'{"recipient": {"email": "a@example.com"}}\n\n[]\n{"recipient": {"email": "b@example.com"}, "typo": 1}\n'
+    )
     rows = await read(LineAudience(Inline(content)))
     assert [(one.number, isinstance(one.row, str)) for one in rows] == [(1, False), (3, True), (4, True)]
 

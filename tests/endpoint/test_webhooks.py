@@ -23,6 +23,7 @@ from iterable.webhook_event import parse
 from runtime.clients import client_factory
 from runtime.settings import Settings
 from store.store import Store
+from store.webhooks import WebhookAccess
 
 PATH = "/webhooks/iterable/acme"
 EVENT = {
@@ -197,6 +198,17 @@ async def test_wrong_tokens_are_counted_for_workspaces_that_exist(store: Store, 
     async with store.read() as tx:
         assert [(one.reason, one.count) for one in await tx.webhooks.refused("acme")] == [("wrong_token", 2)]
         assert await tx.webhooks.refused("nobody") == []
+
+
+async def test_a_name_that_no_workspace_can_have_is_neither_looked_up_nor_remembered(
+    store: Store, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WebhookAccess, "access", _broken)
+    away = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
+    app = create_app(store, away, Settings())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint") as client:
+        answer = await client.post(f"/webhooks/iterable/{'x' * 65}", json=EVENT, headers={HEADER: token})
+        assert answer.status_code == 401
 
 
 def _broken(arrivals: Any) -> Any:

@@ -1,6 +1,7 @@
 """What happens to events after they came in: over a real server, with a sandbox that delivers badly."""
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,14 +13,16 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from temporalio import activity
 from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
+from temporalio.worker import Worker
 
 from activities.forgetting import forget
 from activities.signing import new_secret
 from activities.waking import wake_inboxes
 from cli.sending import start_send
-from contracts.backfill import BackfillRequest, BackfillResult
+from contracts.backfill import BackfillRequest, BackfillResult, ExportWindow
 from contracts.connector import ConnectorStatus
 from contracts.event import EventKind, TimelinePage
 from contracts.names import BACKFILL_WORKFLOW, backfill_schedule_id, connector_workflow_id
@@ -28,6 +31,7 @@ from endpoint.tokens import HEADER
 from store.person import Person
 from store.tables import event, send
 from tests.stage import Project, Stage, served
+from workflows.backfill import BackfillWorkflow
 
 pytestmark = pytest.mark.scenario
 
@@ -148,6 +152,27 @@ async def test_a_back_fill_finds_what_webhooks_lost_and_nothing_twice(the_stage:
     assert await read() == BackfillResult(read=2, found=1)
     assert (await lost.result()).status is SendStatus.SENT
     assert await read() == BackfillResult(read=2, found=0)
+
+
+async def test_a_long_back_fill_counts_what_all_of_its_runs_read(the_stage: Stage) -> None:
+    @activity.defn(name="read_export")
+    async def read_export(window: ExportWindow) -> BackfillResult:
+        del window
+        return BackfillResult(read=2, found=1)
+
+    queue = f"export-{uuid.uuid4().hex}"
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    async with Worker(the_stage.client, task_queue=queue, workflows=[BackfillWorkflow], activities=[read_export]):
+        done = await the_stage.client.execute_workflow(
+            BACKFILL_WORKFLOW,
+            BackfillRequest(
+                workspace_id="acme", since=since, until=since + timedelta(days=35), event_names=["emailSend"]
+            ),
+            id=queue,
+            task_queue=queue,
+            result_type=BackfillResult,
+        )
+    assert done == BackfillResult(read=70, found=35)
 
 
 async def _has_messages(project: Project, count: int) -> bool:
