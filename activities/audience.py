@@ -1,12 +1,14 @@
 """An audience as a stream of rows, from any position on: formats, row numbers, and what is wrong with a bad row."""
 
 import csv
-from collections.abc import AsyncGenerator
+import json
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import orjson
 from pydantic import ValidationError
 
 from activities.sources import Inline, Source, Unreadable
@@ -16,6 +18,19 @@ from contracts.received import refusal_of
 LONGEST_ROW = 1_000_000
 """Bytes; a longer one is no row, and must not be read into memory."""
 _BOM = b"\xef\xbb\xbf"
+_BAD_QUOTES = "its quotes do not match"
+
+
+def _quotes(delimiter: bytes) -> tuple[re.Pattern[bytes], tuple[re.Pattern[bytes], re.Pattern[bytes]]]:
+    """What closes a cell that an earlier line opened; and whole cells, at the beginning of a line and behind that."""
+    inside = rb'(?:[^"]++|"")*+"'
+    text = rb"[^" + delimiter + rb"]*+"
+    cell = rb'(?:"' + inside + text + rb'|(?!")' + text + rb")"
+    more = rb"(?:" + delimiter + cell + rb")*+"
+    return re.compile(inside), (re.compile(cell + more), re.compile(text + more))
+
+
+_QUOTES = {delimiter: _quotes(delimiter.encode()) for delimiter in ",;\t"}
 _OURS = ("email", "user_id", "send_id")
 
 
@@ -110,22 +125,25 @@ class CsvAudience:
         """Rows are counted without the header and without empty lines. The header is read again for every position."""
         await check_version(self._source, after)
         header, start = await self._header(after.version)
-        number = after.row
-        async with aclosing(_records(self._source, max(after.offset, start), after.version)) as records:
-            async for record, end in records:
-                if record is None:
+        number, records = after.row, _Records(header)
+        async with aclosing(_lines(self._source, max(after.offset, start), after.version)) as lines:
+            async for line, end in lines:
+                for row, behind in records.add(line, end):
                     number += 1
-                    yield ReadRow(number, end, f"longer than {LONGEST_ROW} bytes")
-                elif record.strip():
-                    number += 1
-                    yield ReadRow(number, end, header.row(record))
+                    yield ReadRow(number, behind, row)
+        for row, behind in records.finish():
+            number += 1
+            yield ReadRow(number, behind, row)
 
     async def _header(self, version: str) -> tuple["_Header", int]:
-        async with aclosing(_records(self._source, 0, version)) as records:
-            async for record, end in records:
-                if record is None:
+        record = b""
+        async with aclosing(_lines(self._source, 0, version)) as lines:
+            async for line, end in lines:
+                if line is None or len(record) > LONGEST_ROW:
                     break
-                return _Header.of(record.removeprefix(_BOM)), end
+                record = record + b"\n" + line if record else line
+                if record.count(b'"') % 2 == 0:
+                    return _Header.of(record.removeprefix(_BOM)), end
         raise Unreadable("The audience's CSV has no header line")
 
 
@@ -148,16 +166,74 @@ class _Header:
             raise Unreadable("The audience's header has a column twice")
         return cls(delimiter, names)
 
+    def leaves_open(self, line: bytes, *, is_open: bool) -> bool:
+        """Whether behind a line a quoted cell is open. A quote opens a cell only where one begins: elsewhere it is
+        text."""
+        rest, cells = _QUOTES[self.delimiter]
+        start = 0
+        if is_open:
+            closed = rest.match(line)
+            if closed is None:
+                return True
+            start = closed.end()
+        found = cells[is_open].match(line, start)
+        return found is None or found.end() < len(line)
+
     def row(self, record: bytes) -> AudienceRow | str:
+        """What a record says, or what is wrong with it."""
         try:
             cells = next(csv.reader([record.decode()], delimiter=self.delimiter, strict=True))
         except UnicodeDecodeError:
             return "not UTF-8"
         except (csv.Error, StopIteration):
-            return "its quotes do not match"
+            return _BAD_QUOTES
         if len(cells) > len(self.names):
             return f"{len(cells)} cells where the header has {len(self.names)}"
         return row_of_columns({name: cell for name, cell in zip(self.names, cells, strict=False) if cell != ""})
+
+
+class _Records:
+    """Lines, put together again where a quoted cell holds their ends. Where that leads nowhere (the cell never closes,
+    or something stands behind its end), only the line that opened it is bad, and those after it are rows."""
+
+    def __init__(self, header: _Header) -> None:
+        self._header = header
+        self._lines: list[tuple[bytes, int]] = []
+        self._size = 0
+        self._is_open = False
+
+    def add(self, line: bytes | None, end: int) -> Iterator[tuple[AudienceRow | str, int]]:
+        """(row or what is wrong with it, offset behind it) of what is complete with this line; None is one that is too
+        long."""
+        if line is None:
+            yield from self.finish()
+            yield f"longer than {LONGEST_ROW} bytes", end
+        else:
+            yield from self._feed([(line, end)], is_last=False)
+
+    def finish(self) -> Iterator[tuple[AudienceRow | str, int]]:
+        """What is left."""
+        yield from self._feed([], is_last=True)
+
+    def _feed(self, lines: list[tuple[bytes, int]], *, is_last: bool) -> Iterator[tuple[AudienceRow | str, int]]:
+        waiting = deque(lines)
+        while waiting or (is_last and self._lines):
+            if waiting:
+                line, end = waiting.popleft()
+                self._lines.append((line, end))
+                self._size += len(line)
+                self._is_open = self._header.leaves_open(line, is_open=self._is_open)
+                if self._is_open and self._size <= LONGEST_ROW and (waiting or not is_last):
+                    continue
+            taken, self._lines = self._lines, []
+            self._size, self._is_open = 0, False
+            record = b"\n".join(line for line, _ in taken)
+            row = self._header.row(record) if record.strip() else None
+            if row == _BAD_QUOTES and len(taken) > 1:
+                yield _BAD_QUOTES, taken[0][1]
+                waiting.extendleft(reversed(taken[1:]))
+            elif row is not None:
+                yield row, taken[-1][1]
 
 
 def row_of_columns(columns: dict[str, Any]) -> AudienceRow | str:
@@ -182,8 +258,8 @@ def _validated(make: Any) -> AudienceRow | str:
 
 
 def inline(recipients: list[dict[str, Any]]) -> bytes:
-    """Recipients of a request as JSON Lines."""
-    return b"\n".join(orjson.dumps(one) for one in recipients)
+    """Recipients of a request as JSON Lines; whole numbers of any size."""
+    return "\n".join(json.dumps(one) for one in recipients).encode()
 
 
 def inline_audience(content: bytes) -> Audience:
@@ -215,21 +291,3 @@ async def _lines(source: Source, offset: int, version: str) -> AsyncGenerator[tu
                 rest = b""
     if rest or skipped:
         yield (None if skipped else rest), position + skipped + len(rest)
-
-
-async def _records(source: Source, offset: int, version: str) -> AsyncGenerator[tuple[bytes | None, int], None]:
-    """Lines, put together again where a quoted cell holds their ends: a record has an even number of quotes."""
-    record = b""
-    end = offset
-    async with aclosing(_lines(source, offset, version)) as lines:
-        async for line, end in lines:
-            if line is None or len(record) > LONGEST_ROW:
-                yield None, end
-                record = b""
-                continue
-            record = record + b"\n" + line if record else line
-            if record.count(b'"') % 2 == 0:
-                yield record, end
-                record = b""
-    if record:
-        yield record, end

@@ -4,12 +4,12 @@ An occurrence has the same id however it was reported (`iterable.webhook_event.o
 brought is recognised, and windows may overlap as they like.
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-import orjson
 import structlog
 from temporalio import activity
 from temporalio.client import (
@@ -114,6 +114,7 @@ class BackfillActivities:
                             chunk = []
                             activity.heartbeat()
             except IterableError as error:
+                await self._keep(window.workspace_id, chunk)  # what came until then
                 raise provider_failure(error, connector.settings) from None
             found += await self._keep(window.workspace_id, chunk)
             if found:
@@ -171,7 +172,7 @@ class BackfillActivities:
             event_id: body
             for event_id, payload in by_id.items()
             if event_id not in known or (not known[event_id] and _may_name_its_send(payload))
-            for body in [orjson.dumps(payload)]
+            for body in [json.dumps(payload, ensure_ascii=False).encode(errors="replace")]
         }
         if not news:
             return 0

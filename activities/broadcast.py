@@ -19,6 +19,7 @@ from activities.fingerprints import template_ref
 from activities.held_lane import HeldLane
 from activities.lane import Lane, Superseded, Work
 from activities.opening import STORED, Reading, open_audience
+from activities.sources import StorageAway
 from activities.survey import Surveyor
 from contracts.broadcast import Audience as Wanted
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
@@ -30,6 +31,7 @@ from contracts.broadcasting import (
     OpenedBroadcast,
     Standing,
     Steering,
+    Stop,
     SurveyRequest,
 )
 from contracts.errors import ConnectorError, ErrorCode
@@ -96,6 +98,9 @@ class BroadcastActivities:
                 lanes = await tx.broadcasts.lanes(request.workspace_id, request.broadcast_id)
                 return _opened(known, known.progress(lanes.values()))
             await tx.broadcasts.take_over(request.workspace_id, request.broadcast_id, run_id)
+            if request.again:
+                await tx.broadcasts.reopen(request.workspace_id, request.broadcast_id)
+                known = replace(known, wanted="go")
         return _opened(known, None)
 
     @activity.defn
@@ -126,19 +131,44 @@ class BroadcastActivities:
         Safe to repeat: position and tally are committed with what they count, and every attempt is in the ledger
         before its request leaves. A worker that dies leaves at most as many attempts without an end as requests were
         under way; whoever repeats this activity finds them, and holds their rows until evidence says what became of
-        them. Retried while Iterable is away (`provider_unavailable`) or refuses the key (`api_key_invalid`).
+        them. Retried while Iterable is away (`provider_unavailable`) or refuses the key (`api_key_invalid`), and while
+        the audience's storage does not answer.
         """
         with failures():
             work, row = await self._work(request, "audience")
-            recipients = await self._recipients(row)
-            audience = open_audience(_audience(row), recipients, self._limits.reading)
-            start = work.begins.position
-            position = await audience.begin() if start is None else Position.read(start)
-            fails = row.request.on_bad_row == "fail"
-            lane = AudienceLane(work, audience, position, fail_on_bad=fails)
-            async with contextlib.aclosing(lane):
-                report = await self._run(lane, work)
-            return report.model_copy(update={"done": await lane.done()})
+            try:
+                return await self._read_on(work, row)
+            except StorageAway:
+                stop = await self._stop_without_storage(work)
+                if stop is None:
+                    raise
+                return await self._report(work, stop, "audience_unavailable" if stop == "stuck" else None)
+
+    async def _read_on(self, work: Work, row: BroadcastRow) -> LaneReport:
+        recipients = await self._recipients(row)
+        audience = open_audience(_audience(row), recipients, self._limits.reading)
+        start = work.begins.position
+        position = await audience.begin() if start is None else Position.read(start)
+        fails = row.request.on_bad_row == "fail"
+        lane = AudienceLane(work, audience, position, fail_on_bad=fails)
+        async with contextlib.aclosing(lane):
+            report = await self._run(lane, work)
+        return report.model_copy(update={"done": await lane.done()})
+
+    async def _stop_without_storage(self, work: Work) -> Stop | None:
+        """Why a page whose audience cannot be read ends all the same; None where it is tried again."""
+        batch = work.batch
+        async with self._store.begin() as tx:
+            orders = await tx.broadcasts.orders(batch.workspace_id, batch.broadcast_id, work.name, work.holder)
+        if not orders.mine:
+            raise _superseded()
+        if orders.wanted == "cancel":
+            return "cancelled"
+        if orders.wanted == "pause":
+            return "paused"
+        if work.expires_at is not None and datetime.now(UTC) >= work.expires_at:
+            return "expired"
+        return "stuck" if _has_waited_for_long(work) else None
 
     @activity.defn
     async def look_after_held(self, request: LaneRequest) -> LaneReport:
@@ -201,31 +231,33 @@ class BroadcastActivities:
                 raise _superseded() from None
             if cancelled:
                 raise asyncio.CancelledError
-            report = await self._report(lane, asyncio.get_running_loop().time() - began)
+            seconds = asyncio.get_running_loop().time() - began
+            report = await self._report(work, lane.stop or "end", lane.reason, rows=lane.finished, seconds=seconds)
             log.info("broadcast.page", stop=report.stop, rows=report.rows, seconds=round(report.seconds, 1))
-            return self._unless_in_trouble(report, lane)
+            return self._unless_in_trouble(report, work)
 
-    async def _report(self, lane: Lane, seconds: float) -> LaneReport:
-        workspace_id, broadcast_id = lane.batch.workspace_id, lane.batch.broadcast_id
+    async def _report(
+        self, work: Work, stop: Stop, reason: str | None, *, rows: int = 0, seconds: float = 0.0
+    ) -> LaneReport:
+        workspace_id, broadcast_id = work.batch.workspace_id, work.batch.broadcast_id
         async with self._store.read() as tx:
             lanes = await tx.broadcasts.lanes(workspace_id, broadcast_id)
             held = await tx.held.counts(workspace_id, broadcast_id)
         due = [first for _, first in held.values() if first is not None]
         return LaneReport(
-            stop=lane.stop or "end",
-            reason=lane.reason,
+            stop=stop,
+            reason=reason,
             tally=total(lanes.values()),
-            rows=lane.finished,
+            rows=rows,
             seconds=seconds,
             held=sum(count for count, _ in held.values()),
             next_due=min(due, default=None),
         )
 
-    def _unless_in_trouble(self, report: LaneReport, lane: Lane) -> LaneReport:
+    def _unless_in_trouble(self, report: LaneReport, work: Work) -> LaneReport:
         if report.stop != "trouble":
             return report
-        waited = datetime.now(UTC) - activity.info().scheduled_time
-        if waited > timedelta(seconds=lane.work.request.pace.give_up_after_seconds):
+        if _has_waited_for_long(work):
             return report.model_copy(update={"stop": "stuck"})
         code = ErrorCode(report.reason or ErrorCode.PROVIDER_UNAVAILABLE)
         error = ConnectorError(code, "Iterable takes nothing at the moment", "The broadcast goes on by itself.")
@@ -364,7 +396,14 @@ def _opened(row: BroadcastRow, ending: BroadcastProgress | None) -> OpenedBroadc
         expires_at=row.request.expires_at,
         ending=ending,
         has_expired=row.status is BroadcastStatus.EXPIRED,
+        wanted=row.wanted,
     )
+
+
+def _has_waited_for_long(work: Work) -> bool:
+    """Longer than the connector lets anything wait, all attempts of this page together."""
+    waited = datetime.now(UTC) - activity.info().scheduled_time
+    return waited > timedelta(seconds=work.request.pace.give_up_after_seconds)
 
 
 def _superseded() -> ApplicationError:

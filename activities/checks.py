@@ -4,12 +4,11 @@ A refusal is a `ConnectorError` with the field, the line and the column. What ma
 holds a value of a send's data.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-
-import orjson
 
 from activities.needs import missing_names
 from contracts.connector import ConnectorSettings
@@ -97,7 +96,7 @@ def check_data(content: Template, data: Mapping[str, Any], profile: Mapping[str,
                 + ": shown as nothing, unless the profile in Iterable has it",
             )
         )
-    length = len(orjson.dumps(data).decode()) + _CORRELATION
+    length = len(json.dumps(data, ensure_ascii=False, separators=(",", ":"))) + _CORRELATION
     if length > TRANSACTIONAL_DATA:
         warnings.append(
             SendWarning(

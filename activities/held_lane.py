@@ -70,6 +70,7 @@ class HeldLane(Lane):
         async with self.work.store.read() as tx:
             ledger = await tx.members.by_ids(workspace_id, [row.send_id for row in rows])
             attempts = await tx.members.attempts(workspace_id, [row.send_id for row in rows])
+            proven = await tx.events.proven_at(workspace_id, list(attempts))
             rules = await check(tx, workspace_id, people, self._policy)
         verdicts = Verdicts(self.work.request.pace)
         ready: list[Row] = []
@@ -81,6 +82,8 @@ class HeldLane(Lane):
             if known is not None:
                 taken = known.end is TargetEnd.TAKEN
                 verdicts.found(row, Finding("taken", known.accepted_at) if taken else Finding("unknown", asked=False))
+            elif row.send_id in proven:  # an event came after the attempt was given up
+                verdicts.found(row, Finding("taken", proven[row.send_id]))
             elif rule is not None:
                 verdicts.suppress(row)
             else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from contracts.channel import Catalog
 from contracts.event import Event, EventKind
 from contracts.inbox import DrainResult, InboxShard
 from contracts.names import EVENTS_SIGNAL, LOOK_SIGNAL, connector_workflow_id, send_workflow_id
-from iterable.webhook_event import UnreadableEvent, WebhookEvent, occurrence_of, parse
+from iterable.webhook_event import UnreadableEvent, WebhookEvent, parse
 from store.events import Recorded
 from store.forgetting import BODY
 from store.inbox import Unopened, Waiting
@@ -220,7 +221,8 @@ class InboxActivities:
         return sum(one.event.event_id in joined for one in recorded)
 
     async def _set_aside(self, tx: Transaction, workspace_id: str, one: Waiting, problem: str) -> None:
-        name = self._store.hasher.of_occurrence(occurrence_of(one.body))
+        # By its body: what cannot be read may have the name of something else.
+        name = self._store.hasher.of_occurrence(f"aside:{hashlib.sha256(one.body).hexdigest()}")
         await tx.inbox.set_aside(workspace_id, one.id, name, problem)
         log.warning("inbox.set_aside", inbox_id=one.id, problem=problem)
 

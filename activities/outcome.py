@@ -1,5 +1,7 @@
 """Finding out what became of a send whose answer was lost."""
 
+from dataclasses import replace
+
 import structlog
 from temporalio import activity
 
@@ -36,7 +38,7 @@ class OutcomeActivities:
                 with failures():
                     connector = await self._connectors.get(request.workspace_id)
                 found = await self._inquiry.settle(case, connector)
-            await self._write(case, found)
+            found = await self._write(case, found)
             return FoundOutcome(
                 verdict=found.verdict, accepted_at=found.at, asked=found.asked, attempts=len(case.attempts)
             )
@@ -54,11 +56,16 @@ class OutcomeActivities:
                 answered_since=request.answered_since,
             )
 
-    async def _write(self, case: Case, found: Finding) -> None:
+    async def _write(self, case: Case, found: Finding) -> Finding:
+        """What stands in the end: an event may have come while Iterable was asked."""
         if found.verdict == "unknown":
-            return
+            return found
         async with self._store.begin() as tx:
+            if found.verdict == "not_taken":
+                proven = await tx.events.proven_at(case.workspace_id, [case.send_id])
+                found = told_by_us(replace(case, proven_at=proven.get(case.send_id))) or found
             await tx.sends.settle_attempts(case.workspace_id, case.send_id, found.verdict)
             if found.at is not None:
                 await tx.sends.accept(case.workspace_id, case.send_id, found.at)
         log.info("outcome.found", verdict=found.verdict)
+        return found

@@ -113,7 +113,7 @@ class HttpsFile:
     async def chunks(self, offset: int, version: str) -> AsyncGenerator[bytes, None]:
         """From `offset` on; a server that knows no ranges sends what lies before it, too."""
         async with self._client() as client:
-            response = await self._get(client, {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"})
+            response = await self._get(client, {"Range": f"bytes={offset}-"})
             if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return
             if _version(response) != version:
@@ -135,6 +135,8 @@ class HttpsFile:
     async def _get(self, client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
         try:
             await check_receiver(self._url, allow_private=self._allow_private)
+            # One form of the file for all requests: what is compressed on the way has a version of its own.
+            headers = {"Accept-Encoding": "identity", **headers}
             response = await client.send(client.build_request("GET", self._url, headers=headers), stream=True)
         except ReceiverRefused as error:
             raise Unreadable(f"The audience's URL is not read: {error}") from None

@@ -20,7 +20,7 @@ from contracts.target import TargetEnd, TargetOutcome, TargetRequest
 from iterable.errors import NotTaken, OutcomeUnknown, RateLimited, RecipientForgotten, RecipientUnknown
 from store.members import MemberRow
 from store.person import Person
-from store.sends import NOT_TAKEN, Attempt, SendIsOver, SendRow
+from store.sends import NOT_TAKEN, TAKEN, Attempt, SendIsOver, SendRow
 from store.store import Store, Transaction
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -96,6 +96,8 @@ class TargetActivities:
             known = known_outcome(row, attempts, excused=request.excused)
             if known is not None:
                 return known
+            if attempts and (proven := await self._proven(tx, request)) is not None:
+                return proven
             if row is not None and await self._is_suppressed_by_now(tx, request, row, connector):
                 return TargetOutcome(end=TargetEnd.SUPPRESSED)
             wait, reserved = await tx.paces.reserve(
@@ -112,6 +114,15 @@ class TargetActivities:
             raise ApplicationError("Waits for its turn to send", type=ErrorCode.RATE_LIMITED, next_retry_delay=wait)
         await asyncio.sleep(wait.total_seconds())
         return number
+
+    async def _proven(self, tx: Transaction, request: TargetRequest) -> TargetOutcome | None:
+        """An event may have told by now of an attempt that was given up, or taken for one that did not arrive."""
+        at = (await tx.events.proven_at(request.workspace_id, [request.send_id])).get(request.send_id)
+        if at is None:
+            return None
+        await tx.sends.settle_attempts(request.workspace_id, request.send_id, TAKEN)
+        await tx.sends.accept(request.workspace_id, request.send_id, at)
+        return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=at)
 
     async def _is_suppressed_by_now(
         self, tx: Transaction, request: TargetRequest, row: SendRow, connector: InForce

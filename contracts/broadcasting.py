@@ -23,9 +23,13 @@ class OpenBroadcast(Contract):
     run_id: str
 
 
+Wanted = Literal["go", "pause", "cancel"]
+
+
 class OpenedBroadcast(Contract):
     """What the run needs to know of a broadcast, from its request or from the store. With `ending` set it is over
-    already: a second start of an id that was used. `has_expired` is one that is gone over again and had expired."""
+    already: a second start of an id that was used. `has_expired` is one that is gone over again and had expired;
+    `wanted` is what was, of one whose run was lost."""
 
     stream: Stream
     template_ref: Sha256 | None
@@ -33,6 +37,7 @@ class OpenedBroadcast(Contract):
     expires_at: AwareDatetime | None
     ending: BroadcastProgress | None = None
     has_expired: bool = False
+    wanted: Wanted = "go"
 
 
 class LaneRequest(Contract):
@@ -68,7 +73,7 @@ class Steering(Contract):
 
     workspace_id: WorkspaceId
     broadcast_id: BroadcastId
-    wanted: Literal["go", "pause", "cancel"] | None = None
+    wanted: Wanted | None = None
     changes_rate: bool = False
     rate: Rate | None = None
 

@@ -40,7 +40,11 @@ class Backlog:
     def __init__(self, store: Store, temporal: Client, settings: Settings, registry: CollectorRegistry) -> None:
         self._store = store
         self._temporal = temporal
-        self._queues = {"main": settings.task_queue, "shadow": settings.shadow_task_queue}
+        self._queues = {
+            "main": settings.task_queue,
+            "shadow": settings.shadow_task_queue,
+            "broadcast": settings.broadcast_task_queue,
+        }
         self._asked = self._asked_slowly = -_SLOW_FRESH_SECONDS
         self._lock = asyncio.Lock()
 
@@ -89,7 +93,7 @@ class Backlog:
         try:
             for queue, name in self._queues.items():
                 for kind, number in _KINDS.items():
-                    if (queue, kind) != ("shadow", "workflow"):  # that queue has activities only
+                    if queue == "main" or kind != "workflow":  # the others have activities only
                         await self._ask_queue(queue, kind, name, number)
         except (RPCError, RuntimeError) as error:
             log.warning("backlog.not_asked", source="temporal", error=type(error).__name__)

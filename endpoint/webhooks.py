@@ -4,7 +4,6 @@ A bare ASGI callable: a framework's request and response objects cost more than 
 (docs/decisions/0010-intake.md has the measurements).
 """
 
-import json
 from typing import Any, cast
 
 import orjson
@@ -14,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from endpoint.intake import Intake, NotKept
 from endpoint.metrics import Metrics
 from endpoint.tokens import HEADER, WebhookTokens
+from iterable.mending import without_halves
 from iterable.webhook_event import concerns_email
 
 PATH = "/webhooks/iterable/"
@@ -78,10 +78,11 @@ class Webhooks:
         try:
             found: Any = orjson.loads(body)
         except orjson.JSONDecodeError:
-            body = _without_halves(body)
-            if not body:
+            body = without_halves(body)
+            try:
+                found = orjson.loads(body)
+            except orjson.JSONDecodeError:
                 return None
-            found = orjson.loads(body)
         if type(found) is dict:  # one event in every example of Iterable's; kept as it came
             if concerns_email(cast("dict[str, Any]", found)):
                 return [body]
@@ -132,17 +133,6 @@ def _token(scope: Scope) -> bytes:
         if name == _HEADER:
             return value
     return b""
-
-
-def _without_halves(body: bytes) -> bytes:
-    """A body that strict parsers refuse for half a character (an emoji cut in two, `\\ud83d`), with a `?` in its place;
-    empty where that was not what is wrong with it. Whoever cut the text, the event must not be lost for it."""
-    try:
-        mended = json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")
-        orjson.loads(mended)
-    except (ValueError, RecursionError):
-        return b""
-    return mended
 
 
 def _is_batch(found: Any) -> bool:

@@ -1,12 +1,17 @@
 """An answer of the API, read leniently: Iterable adds fields without notice and does not always answer in JSON."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from iterable.mending import without_halves
+
 A = TypeVar("A", bound="AnswerModel")
+T = TypeVar("T")
 
 _JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
@@ -46,12 +51,7 @@ class Answer:
 
     def json(self) -> Any:
         """The body as JSON; None where it is none."""
-        if self.body is None:
-            return None
-        try:
-            return _JSON.validate_json(self.body)
-        except ValidationError:
-            return None
+        return self._read(_JSON.validate_json)
 
     def fields(self) -> dict[str, Any]:
         """The body as a JSON object; empty where it is none."""
@@ -60,9 +60,13 @@ class Answer:
 
     def read(self, model: type[A]) -> A | None:
         """The body as a model; None where it does not fit."""
+        return self._read(model.model_validate_json)
+
+    def _read(self, reader: Callable[[bytes], T]) -> T | None:
         if self.body is None:
             return None
-        try:
-            return model.model_validate_json(self.body)
-        except ValidationError:
-            return None
+        with suppress(ValidationError):
+            return reader(self.body)
+        with suppress(ValidationError):
+            return reader(without_halves(self.body))
+        return None

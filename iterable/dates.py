@@ -37,10 +37,10 @@ def query_text(moment: datetime) -> str:
 def parse_event_time(text: str) -> datetime:
     """A moment of an event, an export or a webhook; aware. ISO 8601 with an offset is taken too, should Iterable ever
     write it. Raises `ValueError`, which does not quote the text."""
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):  # the first and the last day there are have no moment in UTC
         moment = datetime.fromisoformat(text.replace(" +", "+").replace(" -", "-"))  # a tenth of the time of `strptime`
         if moment.tzinfo is not None:
-            return moment
+            return moment.astimezone(UTC)
     raise ValueError("not a moment with an offset")
 
 

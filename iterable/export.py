@@ -2,7 +2,7 @@
 guaranteed (help centre)."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from typing import Any, Literal, cast
 
@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from iterable.calls import Calls
 from iterable.dates import query_text
+from iterable.mending import without_halves
 from iterable.request import Request
 
 ExportType = Literal[
@@ -64,8 +65,9 @@ class Export:
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    try:
-        value = _ENTRY.validate_json(line)
-    except ValidationError:
-        return None
+    value = None
+    for text in (line, without_halves(line)):
+        with suppress(ValidationError):
+            value = _ENTRY.validate_json(text)
+            break
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None

@@ -6,6 +6,7 @@ Sources: Iterable help centre (system webhooks, event properties); where `metada
 every plausible place is looked at.
 """
 
+import contextlib
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -138,17 +139,6 @@ def parse(body: bytes) -> WebhookEvent:
     )
 
 
-def occurrence_of(body: bytes) -> str:
-    """The `occurrence_key` of a body; the body itself where it is no JSON object."""
-    try:
-        payload: Any = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        payload = None
-    if not isinstance(payload, dict):
-        return body.decode(errors="replace")
-    return occurrence_key(cast("dict[str, Any]", payload))
-
-
 def people_of(body: bytes) -> list[tuple[str | None, str | None]]:
     """(address, user id) of everybody whom a payload names, also one that is no readable event. Raises
     `UnreadableEvent` where it is no JSON object."""
@@ -189,12 +179,9 @@ def _second(created_at: Any) -> Any:
 
 def _ids(fields: dict[str, Any], name: str) -> str:
     """Ids in order: nothing says that every report has them in the same one. An export may have them as text."""
-    value = fields.get(name)
+    value = _list(fields.get(name))
     if isinstance(value, str) and value.startswith("["):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return value
+        return value
     return ",".join(sorted(str(one) for one in cast("list[Any]", value))) if isinstance(value, list) else ""
 
 
@@ -224,7 +211,16 @@ def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _list(value: Any) -> Any:
+    """A list, or one that an export wrote as text; anything else as it is."""
+    if isinstance(value, str) and value.startswith("["):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return orjson.loads(value)
+    return value
+
+
 def _numbers(value: Any) -> tuple[int, ...]:
+    value = _list(value)
     if not isinstance(value, list):
         return ()
     items = cast("list[Any]", value)

@@ -8,10 +8,10 @@ from typing import Literal
 from sqlalchemy import ColumnElement, select, update
 
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
+from contracts.broadcasting import Wanted
 from store.repository import SealingRepository
 from store.tables import broadcast, lane
 
-Wanted = Literal["go", "pause", "cancel"]
 LaneName = Literal["audience", "held"]
 ENDS = (BroadcastStatus.COMPLETED, BroadcastStatus.CANCELLED, BroadcastStatus.EXPIRED, BroadcastStatus.FAILED)
 
@@ -116,12 +116,16 @@ class Broadcasts(SealingRepository):
         return self._keyring.open(sealed, f"broadcast.rows.{_place(workspace_id, broadcast_id)}")
 
     async def take_over(self, workspace_id: str, broadcast_id: str, run_id: str) -> None:
-        """Gives a broadcast whose run is gone to another run."""
+        """Gives a broadcast whose run is gone to another run. What was wanted still is."""
         await self._connection.execute(
             update(broadcast)
             .where(_is(workspace_id, broadcast_id))
-            .values(run_id=run_id, wanted="go", ended_at=None, changed_at=self._clock())
+            .values(run_id=run_id, ended_at=None, changed_at=self._clock())
         )
+
+    async def reopen(self, workspace_id: str, broadcast_id: str) -> None:
+        """One that has ended is gone over again: whoever was reached no more by then may be."""
+        await self._connection.execute(update(broadcast).where(_is(workspace_id, broadcast_id)).values(wanted="go"))
 
     async def want(self, workspace_id: str, broadcast_id: str, wanted: Wanted) -> None:
         """From the commit on no attempt begins that this forbids: every attempt looks here within its transaction. A

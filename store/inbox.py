@@ -150,8 +150,8 @@ class Inbox(SealingRepository):
         await self._packets.remove([-id_ for id_ in ids if id_ < 0])
 
     async def set_aside(self, workspace_id: str, id_: int, name: str, problem: str) -> None:
-        """Keeps an event that could not be drained, with the reason, out of the way of the others. `name` is its
-        occurrence's, for one that comes in a packet: there it has none yet."""
+        """Keeps an event that could not be drained, with the reason, out of the way of the others. `name` is what it is
+        called from now on, for one that comes in a packet: there it has none yet."""
         if id_ > 0:
             await self._connection.execute(update(inbox).where(inbox.c.id == id_).values(problem=problem))
             return

@@ -78,6 +78,7 @@ class BroadcastWorkflow:
         self._retries = False
         self._renews = False
         self._is_over = False
+        self._closes = False
         self._page = 0
         self._pages: set[int] = set()
         self._one_at_a_time = asyncio.Lock()
@@ -120,12 +121,19 @@ class BroadcastWorkflow:
             if self._opened.ending is not None:
                 self._answer = self._opened.ending
                 return
+            if self._opened.wanted == "cancel":
+                await self._close(BroadcastStatus.CANCELLED)
+                return
             self._lane = await self._prepare(request, self._opened)
+            if self._opened.wanted == "pause" and self._lane is not None:
+                self._is_paused = True
+                await self._show(BroadcastStatus.PAUSED)
             await self._wait_until(self._opened.send_at)
             self._audience_done, self._retries = request.again, request.again
         await self._work()
         self._renews = self._renews and self._problem is None  # a problem is not carried into another run
         if not self._renews:
+            self._closes = True
             has_expired = self._opened is not None and self._opened.has_expired
             await self._close(self._ending or (BroadcastStatus.EXPIRED if has_expired else BroadcastStatus.COMPLETED))
 
@@ -338,6 +346,8 @@ class BroadcastWorkflow:
 
     async def _reopen_failed(self) -> None:
         self._retries = False
+        if self._ending is not None:
+            return
         held = await workflow.execute_activity_method(
             BroadcastActivities.retry_failed,
             self._name(),
@@ -390,8 +400,10 @@ class BroadcastWorkflow:
 
     @workflow.update
     async def retry(self) -> BroadcastProgress:
-        """Recipients that failed so far are targeted once more."""
+        """Recipients that failed so far are targeted once more. Fails once the broadcast is ending."""
         await self._is_open()
+        if self._ending is not None or self._closes:
+            raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is ending: retry once it is over")
         self._retries = True
         return self.progress()
 

@@ -39,18 +39,20 @@ class Doubt:
         return found
 
     async def settle(
-        self, request: SendRequest, pace: Pace, window: datetime, until: datetime, heard: Callable[[], bool]
+        self, request: SendRequest, pace: Pace, window: datetime, until: datetime, heard: Callable[[], int]
     ) -> FoundOutcome:
         """Looks for evidence until there is some, or the window ends. The window does not end while Iterable cannot be
-        asked, unless the send has waited for as long as it may (`until`). What is `heard` brings the next look on."""
+        asked, unless the send has waited for as long as it may (`until`). When more is `heard` than before a look, the
+        next one comes at once."""
         while True:
             self._looks += 1
+            before = heard()
             found = await self.look(request)
             left = (window if found.asked else max(window, until)) - workflow.now()
             if found.verdict != "unknown" or left <= timedelta(0):
                 return found
             every = spread(timedelta(seconds=pace.evidence_every_seconds))
-            await wait_until(heard, min(left, every), "next look for evidence")
+            await wait_until(_grows(heard, before), min(left, every), "next look for evidence")
 
     def remains(self, attempts: int, then: str | None = None) -> ApplicationError:
         """The failure of a send whose outcome nobody can tell; `then` is what else went wrong."""
@@ -59,3 +61,7 @@ class Doubt:
             "and at Iterable's records proved neither that the message went out nor that it did not"
         )
         return failure(ErrorCode.OUTCOME_UNKNOWN, what if then is None else f"{what}; then {then}")
+
+
+def _grows(heard: Callable[[], int], before: int) -> Callable[[], bool]:
+    return lambda: heard() > before

@@ -40,6 +40,7 @@ def failure_of(error: ActivityError) -> ApplicationError:
     return gave_up()
 
 
-def ran_out_of_time(error: ActivityError) -> bool:
-    """Whether an activity was given up while an attempt may still have been under way."""
-    return isinstance(error.cause, ActivityTimeout)
+def is_certain(error: ActivityError) -> bool:
+    """Whether an activity ended by itself, in one of the ways that it knows. Whatever else ended it (its time, a
+    database that did not take the answer, a fault), an attempt may have been under way."""
+    return isinstance(error.cause, ApplicationError) and error.cause.type in set(ErrorCode)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, RetryState
 
 with workflow.unsafe.imports_passed_through():
     from activities.backfill import BackfillActivities
@@ -32,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import connector_workflow_id
     from contracts.received import M, Received
     from contracts.shadow import CareRequest
-    from workflows.failures import failure, failure_of, given, ran_out_of_time
+    from workflows.failures import failure, failure_of, given, is_certain
     from workflows.trial import Walk
     from workflows.window import show_connector
 
@@ -230,7 +230,7 @@ class InstallWorkflow:
                 retry_policy=RETRY,
             )
         except ActivityError as error:
-            if ran_out_of_time(error):
+            if error.retry_state is RetryState.TIMEOUT or not is_certain(error):
                 await self._do(InstallActivities.withdraw_offer)
             raise
 

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.shadow import Shadow
     from contracts.target import PreparedSend, SendEnding, TargetEnd, TargetOutcome
     from workflows.doubt import Doubt
-    from workflows.failures import failure, failure_of, gave_up, given, ran_out_of_time
+    from workflows.failures import failure, failure_of, gave_up, given, is_certain
     from workflows.send_steps import (
         close_send,
         ensure_shadow,
@@ -196,7 +196,7 @@ class SendWorkflow:
                     window = workflow.now() + timedelta(seconds=prepared.pace.reconcile_within_seconds)
                     self._show(request, None, "looks for evidence of an attempt whose answer was lost", window)
                     found = await self._doubt.settle(
-                        request, prepared.pace, window, until, heard=lambda: bool(self._events)
+                        request, prepared.pace, window, until, heard=lambda: len(self._events)
                     )
                     if found.verdict == "taken":
                         return found.accepted_at or workflow.now()
@@ -234,7 +234,7 @@ class SendWorkflow:
         try:
             outcome = await self._cancellably(target(request, self._shadow, until, excused))
         except ActivityError as error:
-            if self._is_cancelled or ran_out_of_time(error):
+            if self._is_cancelled or not is_certain(error):
                 outcome = await self._after_all(request, error)
             else:
                 self._doubt.exists = excused > 0  # this attempt failed for certain

@@ -1,7 +1,7 @@
 """What an admin sees of a run in the Temporal UI: search attributes, and details in Markdown. No address in either."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
@@ -44,7 +44,7 @@ def bullets(*rows: tuple[str, str]) -> str:
 
 def moment(when: datetime) -> str:
     """A moment as details show it: UTC, to the second."""
-    return f"{when:%Y-%m-%d %H:%M:%S}"
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def next_step(text: str, until: datetime | None = None) -> str:

@@ -1,11 +1,15 @@
 """Audiences: every format, from every position on, and what is refused."""
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow.parquet import write_table
 
 from activities.audience import Audience, CsvAudience, LineAudience, Position, ReadRow, inline
@@ -43,6 +47,40 @@ async def test_csv_with_quotes_line_breaks_empty_cells_and_bad_rows() -> None:
     assert "no address" not in str(told(rows)[2])
     assert isinstance(rows[0].row, AudienceRow)
     assert rows[0].row.send_id == "s1"
+
+
+async def test_a_stray_quote_costs_nobody_else_their_row() -> None:
+    lines = [
+        b"email,note",
+        b'a@example.com,6" pipe',  # text: the cell does not begin with it
+        b"b@example.com,",
+        b'c@example.com,5" pipe',
+        b'd@example.com,"opened and never closed',
+        b"e@example.com,",
+        b'f@example.com,"two\nlines, ""quoted"""',
+        b'g@example.com,"opened',
+        b"h@example.com,",
+    ]
+    rows = await read(CsvAudience(Inline(b"\n".join(lines))))
+    good = {one.row.recipient.email: one.row.data for one in rows if isinstance(one.row, AudienceRow)}
+    assert [name[0] for name in good if name] == ["a", "b", "c", "e", "f", "h"]
+    assert good["a@example.com"] == {"note": '6" pipe'}
+    assert good["f@example.com"] == {"note": 'two\nlines, "quoted"'}
+    assert [one.number for one in rows if isinstance(one.row, str)] == [4, 7]
+    for one in rows:  # whoever goes on behind a row reads the rest
+        again = await read(CsvAudience(Inline(b"\n".join(lines))), Position("inline", one.number, one.end))
+        assert [(other.number, other.row) for other in again] == [
+            (o.number, o.row) for o in rows if o.number > one.number
+        ]
+
+
+@given(st.lists(st.lists(st.text('ab",\n;é '), min_size=2, max_size=2), max_size=8))
+async def test_what_a_csv_writer_wrote_is_read_as_it_was(cells: list[list[str]]) -> None:
+    file = io.StringIO()
+    people = [[f"p{n}@example.com", *two] for n, two in enumerate(cells)]
+    csv.writer(file, lineterminator="\n").writerows([["email", "x", "y"], *people])
+    rows = await read(CsvAudience(Inline(file.getvalue().encode())))
+    assert told(rows) == [{name: cell for name, cell in zip("xy", two, strict=True) if cell} for two in cells]
 
 
 @pytest.mark.parametrize("begins", [b"", b"\xef\xbb\xbf"])

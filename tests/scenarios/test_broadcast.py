@@ -9,12 +9,13 @@ from typing import Any
 
 import orjson
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError
 
 from activities.sources import LocalFile, Unreadable
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus
+from contracts.broadcasting import Wanted
 from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
 from contracts.send import RESERVED_DATA_KEY
 from tests.stage import TEMPLATE, Project, Stage
@@ -138,6 +139,63 @@ async def test_rows_that_wait_for_their_profile_when_it_expires_are_not_targeted
     again = await ended(await start(project, broadcast_id=broadcast_id, template=None, again=True))
     assert (again.status, again.tally) == (done.status, done.tally)
     assert await _messages(project) == 1
+
+
+async def test_one_whose_audience_cannot_be_read_can_be_paused_and_cancelled(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def chunks(self: LocalFile, offset: int, version: str) -> AsyncGenerator[bytes]:
+        del self, offset, version
+        raise OSError
+        yield b""
+
+    monkeypatch.setattr(LocalFile, "chunks", chunks)
+    handle = await start(project, audience={"uri": write(project, people(3))})
+    paused: BroadcastProgress = await handle.execute_update("pause", result_type=BroadcastProgress)
+    assert paused.status is BroadcastStatus.PAUSED
+    await handle.execute_update("resume")
+    await handle.execute_update("cancel")
+    assert (await ended(handle)).status is BroadcastStatus.CANCELLED
+
+
+@pytest.mark.parametrize("wanted", ["pause", "cancel"])
+async def test_a_run_that_was_lost_is_taken_over_as_it_was_wanted(project: Project, wanted: Wanted) -> None:
+    broadcast_id = f"brc-{uuid.uuid4().hex[:8]}"
+    request = {"broadcast_id": broadcast_id, "audience": {"uri": write(project, people(400))}, "rate": 20}
+    lost = await start(project, **request)
+    await _until(lambda: _messages(project), 5)
+    await lost.execute_update("pause")
+    async with project.stage.store.begin() as tx:
+        await tx.broadcasts.want(project.workspace_id, broadcast_id, wanted)
+    await lost.terminate()
+    before = await _messages(project)
+    again = await project.stage.client.start_workflow(
+        BROADCAST_WORKFLOW,
+        BroadcastRequest.model_validate({"workspace_id": project.workspace_id, "template": TEMPLATE, **request}),
+        id=broadcast_workflow_id(project.workspace_id, broadcast_id),
+        task_queue=project.stage.settings.task_queue,
+        result_type=BroadcastProgress,
+    )
+    if wanted == "pause":
+        await asyncio.sleep(2)
+        stands = await again.query("progress", result_type=BroadcastProgress)
+        assert (stands.status, await _messages(project)) == (BroadcastStatus.PAUSED, before)
+        await again.execute_update("cancel")
+    assert (await ended(again)).status is BroadcastStatus.CANCELLED
+    assert await _messages(project) == before
+
+
+async def test_a_retry_while_it_is_being_cancelled_is_refused(project: Project) -> None:
+    await ended(await start(project, audience={"recipients": people(1)}))  # the campaign is there
+    await project.fault("/api/email/target", "slow", seconds=5)
+    handle = await start(project, audience={"recipients": people(1, start=1)})
+    await asyncio.sleep(2)
+    cancelling = asyncio.create_task(handle.execute_update("cancel"))
+    await asyncio.sleep(1)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await handle.execute_update("retry")
+    await cancelling
+    assert (await ended(handle)).status is BroadcastStatus.CANCELLED
 
 
 async def test_in_a_project_of_user_ids_people_who_share_an_address_are_not_one(the_stage: Stage) -> None:
