@@ -210,3 +210,7 @@ def test_the_names_of_the_locale_that_the_send_names_are_looked_at() -> None:
     assert codes(check_data(content, {"locale": "fr", "prenom": 1}, {})) == []
     assert codes(check_data(content, {"prenom": 1}, {"locale": "fr"})) == []
     assert codes(check_data(content, {"prenom": 1}, {})) == [WarningCode.DATA_MISSING]
+
+
+def test_whole_numbers_of_any_size_are_data() -> None:
+    assert check_data(template(), {"first_name": "x", "order": 10**30}, {}) == []

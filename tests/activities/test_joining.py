@@ -294,6 +294,16 @@ async def test_one_event_that_cannot_be_drained_holds_up_none_of_the_others(ledg
     assert problem.reason.startswith("unexpected ")
 
 
+async def test_everything_that_cannot_be_read_is_kept_whatever_it_looks_like(ledger: Ledger) -> None:
+    bodies = [{}, {"x": 1}, raw("emailOpen", 1, "m1") | {"eventName": 7}, raw("emailOpen", 1, "m1") | {"eventName": ""}]
+    early = raw("emailOpen", 1, "m1")
+    early["dataFields"]["createdAt"] = "0001-01-01 00:00:00 +01:00"  # no moment in UTC
+    result = await ledger.drain(*bodies, early, bodies[0])
+    assert (result.drained, result.set_aside) == (0, 6)
+    async with ledger.store.read() as tx:
+        assert len(await tx.inbox.problems("acme", 10)) == 5  # one came twice
+
+
 async def test_events_whose_key_is_gone_hold_up_none_of_the_others(ledger: Ledger) -> None:
     """However they came: alone or many in a packet."""
     await ledger.sent("s1", 0)

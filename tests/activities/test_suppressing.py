@@ -91,6 +91,11 @@ def blocked(one: Suppression, settings: ConnectorSettings = SETTINGS, catalog: C
         ("emailUnSubscribe", {"unsubSource": "Complaint", "channelIds": [NEWS]}, [(Cause.COMPLAINT, WORKSPACE, False)]),
         ("emailUnSubscribe", {"unsubSource": "HardBounce", "channelIds": [SMS]}, []),
         ("emailSubscribe", {"channelIds": [NEWS]}, [(Cause.UNSUBSCRIBE, "channel:2", True)]),
+        (
+            "emailUnSubscribe",
+            {"emailListIds": "[7]"},
+            [(Cause.UNSUBSCRIBE, "list:7", False)],
+        ),  # as an export may say it
         ("emailSubscribe", {"emailListIds": [7]}, [(Cause.UNSUBSCRIBE, "list:7", True)]),
         ("emailSubscribe", {}, []),
     ],

@@ -1,17 +1,23 @@
 """What may be out is told first, whatever has become of the connector."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.connectors import InstalledConnectors
+from activities.connectors import InForce, InstalledConnectors
+from activities.joining import keep
 from activities.outcome import OutcomeActivities
 from activities.target import TargetActivities
+from contracts.connector import ConnectorSettings
 from contracts.errors import ErrorCode
+from contracts.event import Event, EventKind
 from contracts.send import Recipient
 from contracts.shadow import Shadow
 from contracts.target import FindOutcomeRequest, FoundOutcome, TargetEnd, TargetOutcome, TargetRequest
-from store.sends import NOT_TAKEN, TAKEN, Claim
+from store.events import Recorded
+from store.sends import NOT_TAKEN, TAKEN, UNKNOWN, Claim
 from store.store import Store
 
 SHADOW = Shadow(template_id=1, campaign_id=2)
@@ -38,6 +44,37 @@ async def attempt(store: Store, end: str | None) -> None:
             ended = await tx.sends.end_attempt("acme", "s", 1, end)
             if end == TAKEN:
                 await tx.sends.accept("acme", "s", ended)
+
+
+class InForceNow(InstalledConnectors):
+    """A connector that must not be used."""
+
+    async def get(self, workspace_id: str) -> InForce:
+        del workspace_id
+        settings = ConnectorSettings(data_center="us", marketing_message_type_id=1)
+        return InForce(settings, None)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(("end", "excused"), [(None, 1), (UNKNOWN, 1), (NOT_TAKEN, 0)])
+async def test_nobody_is_targeted_again_once_an_event_proves_that_it_was_taken(
+    store: Store, end: str | None, excused: int
+) -> None:
+    await attempt(store, end)
+    sent = Event(event_id="e" * 64, kind=EventKind.SENT, occurred_at=datetime.now(UTC), message_id="m1")
+    async with store.begin() as tx:
+        await tx.feed.lock("acme")
+        recorded = Recorded(sent, "s", SHADOW.campaign_id, "hash", None, store.now(), b"{}")
+        await keep(tx, "acme", [recorded], store.now() - timedelta(days=1))
+    connectors = InForceNow(store, lambda *_: None)  # pyright: ignore[reportArgumentType]
+    request = TARGET.model_copy(update={"excused": excused})
+    answer: TargetOutcome = await ActivityEnvironment().run(
+        TargetActivities(store, connectors).target_recipient, request
+    )
+    assert (answer.end, answer.accepted_at) == (TargetEnd.TAKEN, sent.occurred_at)
+    async with store.read() as tx:
+        row = await tx.sends.get("acme", "s")
+        assert row is not None
+        assert (row.accepted_at, len(await tx.sends.attempts("acme", "s"))) == (sent.occurred_at, 1)
 
 
 @pytest.mark.parametrize(("end", "told"), [(None, TargetEnd.UNKNOWN), (TAKEN, TargetEnd.TAKEN)])

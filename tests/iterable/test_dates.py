@@ -31,7 +31,10 @@ def test_moments_of_events(text: str) -> None:
     assert parse_event_time(text) == MOMENT
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2017-10-04 22:07:03", "2017-10-04", "2017-13-04 22:07:03 +00:00"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "2017-10-04 22:07:03", "2017-10-04", "2017-13-04 22:07:03 +00:00", "0001-01-01 00:00:00 +01:00"],
+)
 def test_what_is_no_moment_is_not_guessed_at(text: str) -> None:
     with pytest.raises(ValueError, match="not a moment"):
         parse_event_time(text)

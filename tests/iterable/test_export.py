@@ -44,6 +44,11 @@ async def test_lines_cut_anywhere_and_line_ends_within_texts(client: IterableCli
     assert wire.records[-1].outcome == "taken"
 
 
+async def test_half_a_character_is_no_obstacle(client: IterableClient, wire: Wire) -> None:
+    wire.answers(stream=Pieces(b'{"a":"\\ud83d"}\n{"a":2}\n'))
+    assert await entries(client) == [{"a": "?"}, {"a": 2}]
+
+
 async def test_nothing_happened(client: IterableClient, wire: Wire) -> None:
     wire.answers(stream=Pieces())
     assert await entries(client) == []

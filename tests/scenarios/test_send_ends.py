@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 from activities.beating import to_the_end
 from contracts.connector import ConnectorSettings
 from contracts.errors import ErrorCode
+from contracts.event import Event, EventKind
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
 from contracts.target import (
     FindOutcomeRequest,
@@ -49,6 +50,7 @@ class World:
     excused: list[int] = field(default_factory=list[int])
     """What each attempt was told to leave out of account."""
     ended: list[SendEnding] = field(default_factory=list[SendEnding])
+    times_looked: int = 0
     targeting: asyncio.Event = field(default_factory=asyncio.Event)
     looked: asyncio.Event = field(default_factory=asyncio.Event)
     answers: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,6 +85,7 @@ class World:
     async def find_outcome(self, request: FindOutcomeRequest) -> FoundOutcome:
         del request
         self.looked.set()
+        self.times_looked += 1
         return self._next(self.looks)
 
     @activity.defn
@@ -159,6 +162,27 @@ async def test_after_a_cancellation_in_the_temporal_ui_nothing_new_is_attempted(
         world.answers.set()
         assert (await handle.result()).status is status
     assert (len(world.excused), [one.status for one in world.ended]) == (1, [status])
+
+
+async def test_news_bring_one_look_for_evidence_and_not_an_endless_row_of_them(the_stage: Stage) -> None:
+    opened = Event(event_id="e" * 64, kind=EventKind.OPENED, occurred_at=datetime(2026, 1, 1, tzinfo=UTC))
+    world = World([LOST], settings={"reconcile_within_seconds": 600, "evidence_every_seconds": 300})
+    async with sending(the_stage, world) as handle:
+        await world.looked.wait()
+        await asyncio.sleep(0.5)  # by now it waits for the next look
+        for _ in range(2):
+            await handle.signal("events", [opened])
+            await asyncio.sleep(1)
+        assert world.times_looked == 2
+        await handle.terminate()
+
+
+async def test_an_attempt_whose_answer_nobody_could_write_down_is_looked_into(the_stage: Stage) -> None:
+    fault = ApplicationError("the database is away", type="OperationalError", non_retryable=True)
+    world = World([fault], [FoundOutcome(verdict="taken", accepted_at=TAKEN.accepted_at)])
+    async with sending(the_stage, world) as handle:
+        result = await handle.result()
+    assert (result.status, result.accepted_at) == (SendStatus.UNCONFIRMED, TAKEN.accepted_at)
 
 
 async def test_a_cancelled_send_that_nobody_can_be_asked_about_ends_as_unknown(the_stage: Stage) -> None:
