@@ -232,13 +232,12 @@ class BroadcastActivities:
             if cancelled:
                 raise asyncio.CancelledError
             seconds = asyncio.get_running_loop().time() - began
-            report = await self._report(work, lane.stop or "end", lane.reason, rows=lane.finished, seconds=seconds)
+            report = await self._report(work, lane.stop or "end", lane.reason)
+            report = report.model_copy(update={"rows": lane.finished, "seconds": seconds, "ended": dict(lane.ended)})
             log.info("broadcast.page", stop=report.stop, rows=report.rows, seconds=round(report.seconds, 1))
             return self._unless_in_trouble(report, work)
 
-    async def _report(
-        self, work: Work, stop: Stop, reason: str | None, *, rows: int = 0, seconds: float = 0.0
-    ) -> LaneReport:
+    async def _report(self, work: Work, stop: Stop, reason: str | None) -> LaneReport:
         workspace_id, broadcast_id = work.batch.workspace_id, work.batch.broadcast_id
         async with self._store.read() as tx:
             lanes = await tx.broadcasts.lanes(workspace_id, broadcast_id)
@@ -248,8 +247,6 @@ class BroadcastActivities:
             stop=stop,
             reason=reason,
             tally=total(lanes.values()),
-            rows=rows,
-            seconds=seconds,
             held=sum(count for count, _ in held.values()),
             next_due=min(due, default=None),
         )

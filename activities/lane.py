@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from activities.connectors import InForce
 from activities.departures import Departures, Row
@@ -93,6 +93,7 @@ class Lane(ABC):
         self.stop: Stop | None = None
         self.reason: str | None = None
         self.finished = 0
+        self.ended = Counter[str]()
         self.exhausted = False
         self.position = work.begins.position
         self.counts: Counter[str] = work.begins.tally.counts()
@@ -226,6 +227,11 @@ class Lane(ABC):
                 shown = position, Tally.of(counts)
                 if shown != self._shown:
                     await tx.broadcasts.advance(batch.workspace_id, batch.broadcast_id, self.work.name, *shown)
+        except IntegrityError:
+            # A commit was lost on its way back: what it began is in the ledger, and did not leave. The next page sees
+            # to it; what came back meanwhile is written by the next turn, which begins nothing.
+            self.halt("trouble")
+            return False
         except (SQLAlchemyError, OSError) as error:
             await self._wait_for_store(error)  # what came back is kept, and written later
             return False
@@ -301,6 +307,7 @@ class Lane(ABC):
 
     async def _draw_conclusions(self, verdicts: Verdicts) -> None:
         self.finished += len(verdicts.counted)
+        self.ended.update(end for _, _, end in verdicts.ends)
         for row in reversed(verdicts.again):
             row.attempts += 1
             self._ready.appendleft(row)

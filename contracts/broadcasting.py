@@ -56,7 +56,8 @@ class LaneRequest(Contract):
 
 class LaneReport(Contract):
     """Where a broadcast stands after a page. `tally` is the whole broadcast's. `rows` were finished within `seconds`;
-    `done` is the part of the audience that was read. `held` rows are open, the first of them is due at `next_due`."""
+    `done` is the part of the audience that was read. `held` rows are open, the first of them is due at `next_due`.
+    `ended` counts the page's attempts by their end."""
 
     stop: Stop
     reason: str | None = None
@@ -66,6 +67,7 @@ class LaneReport(Contract):
     done: float | None = None
     held: int = 0
     next_due: datetime | None = None
+    ended: dict[str, int] = {}
 
 
 class Steering(Contract):

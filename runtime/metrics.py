@@ -64,9 +64,9 @@ class WorkerMetrics:
         """One call of the Iterable API."""
         self._calls.record(record.duration_ms / 1000, {"operation": record.operation, "outcome": record.outcome})
 
-    def attempt(self, end: str) -> None:
-        """One attempt at a recipient: an end of the ledger's, or the code of its failure."""
-        self._attempts.add(1, {"end": end})
+    def attempt(self, end: str, count: int = 1) -> None:
+        """Attempts at recipients: an end of the ledger's, or the code of their failure."""
+        self._attempts.add(count, {"end": end})
 
     def outcome(self, verdict: str) -> None:
         """One look for evidence."""

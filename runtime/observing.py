@@ -14,6 +14,7 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
+from contracts.broadcasting import LaneReport
 from contracts.errors import ErrorCode
 from contracts.inbox import DrainResult
 from contracts.names import parts_of
@@ -66,6 +67,9 @@ class _Observed(ActivityInboundInterceptor):
         match result:
             case TargetOutcome():
                 self._metrics.attempt(result.end)
+            case LaneReport():
+                for end, count in result.ended.items():
+                    self._metrics.attempt(end, count)
             case FoundOutcome():
                 self._metrics.outcome(result.verdict)
             case DrainResult():

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,19 +20,23 @@ from activities.broadcast import BroadcastActivities, BroadcastLimits
 from activities.connectors import InForce
 from activities.forgetting import forget
 from activities.held_lane import HeldLane
+from activities.joining import keep
 from activities.lane import Lane, Superseded, Work
 from activities.opening import Reading
 from activities.sources import Inline, StorageAway
 from contracts.broadcast import Audience, BroadcastRequest, BroadcastStatus, Tally
-from contracts.broadcasting import BroadcastName, LaneRequest, Standing
+from contracts.broadcasting import BroadcastName, LaneRequest, Standing, Wanted
 from contracts.connector import ConnectorSettings
+from contracts.event import Event, EventKind
 from contracts.shadow import Shadow
 from contracts.suppression import WORKSPACE, Cause
 from contracts.target import Pace
 from iterable.client import IterableClient
-from store.broadcasts import LaneName, Wanted, total
+from store.broadcasts import LaneName, total
+from store.events import Recorded
+from store.members import Members
 from store.person import Person
-from store.store import Store
+from store.store import Store, Transaction
 from store.suppressions import Report
 
 TARGET = "/api/email/target"
@@ -286,6 +291,61 @@ async def test_a_lost_answer_is_settled_by_evidence_and_never_repeated_blindly(w
     await world.run(held)
     assert world.iterable.got == {f"p{n}@example.com": 1 for n in range(3)}
     assert await world.tally() == Tally(taken=3)
+
+
+async def test_who_an_event_tells_of_in_the_end_is_not_targeted_again(world: World) -> None:
+    """The evidence was late: the row waits already for another try."""
+    world.rows = [row(n, send_id=f"snd_{n}") for n in range(2)]
+    world.settings = {"evidence_after_seconds": 0, "evidence_every_seconds": 1, "reconcile_within_seconds": 60}
+    world.iterable.answer = lambda address, times: httpx.Response(500, json={}) if times == 1 else None
+    await world.open()
+    await world.run(await world.audience())
+    held = await world.held()
+    for _ in range(2):
+        await _due(world)
+        await held.find_out()
+    assert await world.tally() == Tally(waiting=2)
+    sent = Event(event_id="e" * 64, kind=EventKind.SENT, occurred_at=datetime.now(UTC), message_id="m1")
+    async with world.store.begin() as tx:
+        await tx.feed.lock("acme")
+        late = Recorded(sent, "snd_0", 2, None, None, world.store.now(), b"{}")
+        await keep(tx, "acme", [late], world.store.now() - timedelta(days=1))
+    await world.run(held)
+    assert await world.tally() == Tally(taken=2)
+    assert world.iterable.asked == {"p0@example.com": 1, "p1@example.com": 2}
+
+
+async def test_a_commit_whose_answer_was_lost_costs_a_page_and_no_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it began is in the ledger, and did not leave."""
+    begin_attempts, begin, began = Members.begin_attempts, Store.begin, 0
+
+    async def counted(self: Members, *args: Any) -> None:
+        nonlocal began
+        await begin_attempts(self, *args)
+        began += 1
+
+    @asynccontextmanager
+    async def lost(self: Store) -> AsyncGenerator[Transaction]:
+        nonlocal began
+        before = began
+        async with begin(self) as tx:
+            yield tx
+        if before == 1 and began == 2:
+            raise OSError
+
+    world.rows = world.rows[:9]
+    await world.open()
+    lane = await world.audience(concurrency=3)
+    monkeypatch.setattr(Members, "begin_attempts", counted)
+    monkeypatch.setattr(Store, "begin", lost)
+    await world.run(lane)
+    assert lane.stop == "trouble"
+    assert (await world.tally()).taken == sum(world.iterable.got.values()) > 0
+    await world.run(await world.audience())
+    assert await world.tally() == Tally(taken=6, unknown=3)
+    assert set(world.iterable.got.values()) == {1}
 
 
 async def test_who_is_forgotten_while_held_is_not_targeted_any_more(world: World) -> None:
