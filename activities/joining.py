@@ -220,9 +220,12 @@ async def _record_standings(
     found = await tx.events.happenings(workspace_id, send_ids)
     standings: list[Standing] = []
     for send_id in send_ids:
-        events = found.get(send_id, [])
+        events = found.get(send_id)
+        if not events:
+            continue
         first = min((event for event in events if event.message_id), key=place, default=None)
         now = Standing(send_id, *standing(events), first.message_id if first else None)
         if now != stood.get(send_id):
             standings.append(now)
     await tx.sends.set_standings(workspace_id, standings)
+    await tx.sends.stand_alone(workspace_id, [send_id for send_id in send_ids if not found.get(send_id)])

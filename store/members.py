@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, func, insert, literal_column, select, update
 
@@ -221,13 +222,12 @@ class Members(Repository):
             for id_, status, why in ends
         ]
         if rows:
+            its = (send.c.workspace_id == bindparam("ws")) & (send.c.send_id == bindparam("id"))
+            end: dict[str, Any] = {"ended_status": bindparam("now_status"), "ended_reason": bindparam("why")}
+            await self._run_rows(update(send).where(its).values(end), rows)
             await self._run_rows(
                 update(send)
-                .where(
-                    send.c.workspace_id == bindparam("ws"),
-                    send.c.send_id == bindparam("id"),
-                    send.c.status.is_(None) | (send.c.status == _ACCEPTED),
-                )
+                .where(its, send.c.status.is_(None) | (send.c.status == _ACCEPTED))
                 .values(status=bindparam("now_status"), reason=bindparam("why"), changed_at=bindparam("now")),
                 rows,
             )
@@ -242,7 +242,7 @@ class Members(Repository):
                     send.c.send_id.in_(send_ids[start : start + IN_BATCH]),
                     send.c.status == SendStatus.FAILED.value,
                 )
-                .values(status=None, reason=None, changed_at=self._clock())
+                .values(status=None, reason=None, ended_status=None, ended_reason=None, changed_at=self._clock())
             )
 
     async def close_lost(self, workspace_id: str, broadcast_id: str) -> int:
@@ -268,14 +268,16 @@ class Members(Repository):
             )
             .exists()
         )
+        theirs = (send.c.workspace_id == workspace_id) & (send.c.broadcast_id == broadcast_id)
+        theirs &= was_tried if tried else ~was_tried
+        await self._connection.execute(
+            update(send)
+            .where(theirs, send.c.accepted_at.is_(None), send.c.ended_status.is_(None))
+            .values(ended_status=status.value, ended_reason=reason)
+        )
         done = await self._connection.execute(
             update(send)
-            .where(
-                send.c.workspace_id == workspace_id,
-                send.c.broadcast_id == broadcast_id,
-                send.c.status.is_(None),
-                was_tried if tried else ~was_tried,
-            )
+            .where(theirs, send.c.status.is_(None))
             .values(status=status.value, reason=reason, changed_at=self._clock())
         )
         return done.rowcount

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import Row, bindparam, case, func, insert, select, update
 
 from contracts.event import Event, in_order
 from contracts.send import SendResult, SendStatus
@@ -178,7 +178,8 @@ class Sends(Repository):
     async def take_over(self, workspace_id: str, send_id: str, run_id: str) -> None:
         """Gives a send whose run is gone to another run, which finds anew what is to be told of it."""
         await self._connection.execute(
-            update(send).where(_IS).values(run_id=run_id, warnings=None), _of(workspace_id, send_id)
+            update(send).where(_IS).values(run_id=run_id, warnings=None, ended_status=None, ended_reason=None),
+            _of(workspace_id, send_id),
         )
 
     async def warn(self, workspace_id: str, send_id: str, warnings: list[SendWarning]) -> None:
@@ -262,13 +263,31 @@ class Sends(Repository):
             ],
         )
 
+    async def stand_alone(self, workspace_id: str, send_ids: Sequence[str]) -> None:
+        """Of sends that have lost their only events to others: they stand as they did without any."""
+        if not send_ids:
+            return
+        accepted = case((send.c.accepted_at.is_not(None), SendStatus.ACCEPTED.value))
+        await self._connection.execute(
+            update(send)
+            .where(send.c.workspace_id == workspace_id, self._one_of(send.c.send_id, send_ids))
+            .values(
+                status=func.coalesce(send.c.ended_status, accepted),
+                reason=send.c.ended_reason,
+                message_id=None,
+                changed_at=self._clock(),
+            )
+        )
+
     async def close(self, workspace_id: str, send_id: str, status: SendStatus, reason: str | None) -> None:
-        """Records an end that no event tells of. What an event has told stands."""
+        """Records an end that no event tells of. What an event has told stands, as long as the event is the send's."""
+        it = _of(workspace_id, send_id)
+        await self._connection.execute(update(send).where(_IS).values(ended_status=status, ended_reason=reason), it)
         await self._connection.execute(
             update(send)
             .where(_IS, send.c.status.is_(None) | (send.c.status == SendStatus.ACCEPTED.value))
             .values(status=status, reason=reason, changed_at=self._clock()),
-            _of(workspace_id, send_id),
+            it,
         )
 
     async def run_ended(self, workspace_id: str, send_ids: Sequence[str]) -> None:

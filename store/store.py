@@ -42,7 +42,7 @@ from store.templates import Templates
 from store.webhooks import WebhookAccess
 from store.writer import PacketWriter, PostgresWriter, SqliteWriter
 
-SCHEMA = "0012"
+SCHEMA = "0013"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]

@@ -180,6 +180,8 @@ send = Table(
     Column("broadcast_id", String(100)),
     Column("audience_row", BigInteger),  # the row of the broadcast's audience, from 1
     Column("warnings", Text),  # a list in JSON, where there are any
+    Column("ended_status", String(16)),  # as its run or lane ended it; it stands while no event tells otherwise
+    Column("ended_reason", Text),
     Index(None, "workspace_id", "message_id"),
     Index(None, "workspace_id", "campaign_id", "recipient_hash"),
     Index(None, "recipient_hash"),  # workspaces on one project of Iterable's send to the same people

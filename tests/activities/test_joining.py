@@ -23,6 +23,7 @@ from activities.inbox import InboxActivities
 from contracts.event import EventKind, in_order
 from contracts.inbox import DrainResult, InboxShard
 from contracts.names import send_workflow_id
+from contracts.send import SendStatus
 from contracts.shadow import Shadow
 from iterable.webhook_event import occurrence_key
 from runtime.clients import client_factory
@@ -219,6 +220,36 @@ async def test_an_inference_gives_way_to_a_name(ledger: Ledger) -> None:
     assert [message for _, _, message in told["lines"]["s1"]] == ["m1"]
     assert told["unmatched"] == 1
     assert told["taken_back"] == 1  # whoever read the first entry hears of it
+
+
+@pytest.mark.parametrize("closed_first", [True, False])
+@pytest.mark.parametrize(
+    ("ends", "end"),
+    [
+        ((UNKNOWN,), (SendStatus.FAILED, "outcome_unknown")),
+        ((TAKEN,), (SendStatus.UNCONFIRMED, "no_event_came")),
+        ((TAKEN,), None),
+    ],
+)
+async def test_a_send_whose_only_event_was_another_one_s_stands_as_it_did(
+    ledger: Ledger, ends: tuple[str, ...], end: tuple[SendStatus, str] | None, *, closed_first: bool
+) -> None:
+    await ledger.sent("s1", 0, ends=ends)
+    told_event = raw("emailOpen", 5, "m9")
+    if not closed_first:
+        await ledger.drain(told_event)
+    if end is not None:
+        async with ledger.store.begin() as tx:
+            await tx.sends.close("acme", "s1", *end)
+    if closed_first:
+        await ledger.drain(told_event)
+    assert (await ledger.told("s1"))["standings"]["s1"] == ("sent", None, "m9")
+    await ledger.sent("s2", 3)
+    await ledger.drain(raw("emailSend", 4, "m9", send="s2"))
+    async with ledger.store.read() as tx:
+        row = await tx.sends.get("acme", "s1")
+    assert row is not None
+    assert (row.status, row.reason, row.message_id) == (*(end or (SendStatus.ACCEPTED, None)), None)
 
 
 async def test_a_send_that_went_out_twice_has_the_events_of_both_messages(ledger: Ledger) -> None:
