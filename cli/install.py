@@ -74,7 +74,8 @@ def install(
         try:
             done = await admin(c).install(workspace, wanted, key, new_webhook_token=new_webhook_token)
         except asyncio.CancelledError:
-            err.print("[dim]no webhook token was shown: install again once a worker polls, and one is[/]")
+            if before is None:
+                err.print("[dim]no webhook token was shown: install again once a worker polls, and one is[/]")
             raise
         _tell(c, workspace, done, before, as_json=as_json)
 

@@ -66,8 +66,9 @@ class Export:
 
 def _entry(line: bytes) -> dict[str, Any] | None:
     value = None
-    for text in (line, without_halves(line)):
+    try:
+        value = _ENTRY.validate_json(line)
+    except ValidationError:
         with suppress(ValidationError):
-            value = _ENTRY.validate_json(text)
-            break
+            value = _ENTRY.validate_json(without_halves(line))
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
