@@ -10,7 +10,7 @@ Each number is the best of many runs, since everything else on the machine only 
 import base64
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lxml import etree
 
@@ -56,16 +56,17 @@ def template(size: int) -> Template:
     return welcome.model_copy(update={"html": html, "inline_images": images})
 
 
-def best_ms(call: Callable[[], object]) -> float:
-    """Milliseconds of this process's own time."""
+def best_ms(calls: Sequence[Callable[[], object]]) -> list[float]:
+    """Milliseconds of this process's own time, of each call. In turns, so that a slow moment of the machine falls on
+    all of them."""
 
-    def once() -> float:
+    def once(call: Callable[[], object]) -> float:
         started = time.process_time()
         for _ in range(5):
             call()
         return (time.process_time() - started) / 5
 
-    return min(once() for _ in range(_RUNS)) * 1_000
+    return [min(times) * 1_000 for times in zip(*([once(call) for call in calls] for _ in range(_RUNS)), strict=True)]
 
 
 def main() -> None:
@@ -73,7 +74,14 @@ def main() -> None:
     given = template(int(sys.argv[1]) * 1_000 if len(sys.argv) > 1 else 100_000)
     source = given.html.encode()
     rewritten = rewrite(given, _PREFIX, _LIMITS).template
-    parser = best_ms(lambda: etree.fromstring(source, etree.HTMLParser()))
+    parser, finding, rewriting, naming = best_ms(
+        [
+            lambda: etree.fromstring(source, etree.HTMLParser()),
+            lambda: find_references(source),
+            lambda: rewrite(given, _PREFIX, _LIMITS),
+            lambda: fingerprint(rewritten, 101),
+        ]
+    )
     say(
         "a template",
         f"{len(source):,} bytes, {source.count(b'<'):,} tags, {source.count(b'{{'):,} merge tags, "
@@ -81,9 +89,9 @@ def main() -> None:
     )
     measured = {
         "lxml parses the HTML into a tree": parser,
-        "find the references": best_ms(lambda: find_references(source)),
-        "rewrite (find, decode, hash, replace)": (rewriting := best_ms(lambda: rewrite(given, _PREFIX, _LIMITS))),
-        "fingerprint": (naming := best_ms(lambda: fingerprint(rewritten, 101))),
+        "find the references": finding,
+        "rewrite (find, decode, hash, replace)": rewriting,
+        "fingerprint": naming,
         "rewrite and fingerprint": rewriting + naming,
     }
     for what, milliseconds in measured.items():
