@@ -162,13 +162,7 @@ class BroadcastActivities:
             orders = await tx.broadcasts.orders(batch.workspace_id, batch.broadcast_id, work.name, work.holder)
         if not orders.mine:
             raise _superseded()
-        if orders.wanted == "cancel":
-            return "cancelled"
-        if orders.wanted == "pause":
-            return "paused"
-        if work.expires_at is not None and datetime.now(UTC) >= work.expires_at:
-            return "expired"
-        return "stuck" if _has_waited_for_long(work) else None
+        return work.stopped_by(orders) or ("stuck" if _has_waited_for_long(work) else None)
 
     @activity.defn
     async def look_after_held(self, request: LaneRequest) -> LaneReport:
@@ -290,11 +284,12 @@ class BroadcastActivities:
         looked into once more instead, for a try could reach them twice; nothing else is done once the broadcast has
         expired. Safe to repeat: the answer is how it stands, not what this attempt did. Runs while nobody works on the
         held lane."""
+        async with self._store.read() as tx:
+            known = await tx.broadcasts.get(name.workspace_id, name.broadcast_id)
+        expires = known.request.expires_at if known else None
         after = 0
         while True:
             async with self._store.begin() as tx:
-                known = await tx.broadcasts.get(name.workspace_id, name.broadcast_id)
-                expires = known.request.expires_at if known else None
                 rows = await tx.held.in_state(name.workspace_id, name.broadcast_id, ("failed",), after, _BATCH)
                 tried = [row for row in rows if row.row is not None]
                 if expires is not None and expires <= datetime.now(UTC):

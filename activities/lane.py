@@ -79,6 +79,16 @@ class Work:
             shadow=asked.shadow,
         )
 
+    def stopped_by(self, orders: Orders) -> Stop | None:
+        """Why nothing may begin any more, by what is wanted and the time; None where it may."""
+        if orders.wanted == "cancel":
+            return "cancelled"
+        if orders.wanted == "pause":
+            return "paused"
+        if self.expires_at is not None and datetime.now(UTC) >= self.expires_at:
+            return "expired"
+        return None
+
 
 class Superseded(Exception):
     """Another worker holds the lane."""
@@ -252,12 +262,9 @@ class Lane(ABC):
     def _obey(self, orders: Orders) -> None:
         self._rate = orders.rate
         self._departures.set_rate(orders.rate)
-        if orders.wanted == "cancel":
-            self.halt("cancelled")
-        elif orders.wanted == "pause":
-            self.halt("paused")
-        elif self.work.expires_at is not None and datetime.now(UTC) >= self.work.expires_at:
-            self.halt("expired")
+        stop = self.work.stopped_by(orders)
+        if stop is not None:
+            self.halt(stop)
 
     async def _write(self, tx: Transaction, verdicts: Verdicts) -> None:
         workspace_id = self.batch.workspace_id

@@ -40,6 +40,7 @@ _S = suppression.c
 _INSTANT = timedelta(microseconds=1)
 _PREFIX: dict[Kind, bytes] = {"email": b"e:", "user_id": b"u:"}
 _NONE: ColumnElement[str] = literal_column("''")
+_TOLD: tuple[PushState, ...] = ("pushing", "pushed", "withdrawing", "not_withdrawn")
 UNCLEAR = "unclear"
 """The problem of who was pushed with others of whom Iterable did not take all, without saying whom."""
 PUSHED_SCOPES = (WORKSPACE, "marketing")
@@ -82,8 +83,7 @@ class Suppression:
     @property
     def may_be_pushed(self) -> bool:
         """Whether Iterable has it, or may have it."""
-        known = self.push_state not in {None, "not_pushed", "withdrawn"}
-        return known or (self.push_state == "not_pushed" and self.push_problem == UNCLEAR)
+        return self.push_state in _TOLD or (self.push_state == "not_pushed" and self.push_problem == UNCLEAR)
 
     @property
     def active(self) -> bool:
@@ -315,8 +315,9 @@ class Suppressions(SealingRepository):
         return _suppression(row, Person(row.recipient_hash, kind, opened.removeprefix(_PREFIX[kind]).decode()))
 
 
+# `Suppression.may_be_pushed`, as a query says it.
 _MAY_BE_THERE = or_(
-    _S.push_state.in_(("pushing", "pushed", "withdrawing", "not_withdrawn")),
+    _S.push_state.in_(_TOLD),
     and_(_S.push_state == "not_pushed", _S.push_problem == UNCLEAR),
 )
 _HOLDS: ColumnElement[bool] = or_(_S.lifted_at.is_(None), _S.lifted_at <= _S.last_seen_at)
