@@ -4,6 +4,10 @@ BIN := .venv/bin
 LOCKED := .venv/.locked
 READY := .venv/.ready
 
+# Workflows are tested in the SDK's sandbox, which imports their modules for every run: without bytecode it would
+# compile them every time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 help: ## Show this list

@@ -27,9 +27,10 @@ from runtime.settings import Settings
 from runtime.temporal import connect
 from sandbox.stack import Stack, free_port
 from store import tables
+from store.engine import make_engine
 from store.keyring import create_key_file
 from store.migrate import migrate
-from store.store import Store, make_engine
+from store.store import Store
 from tests.postgres import NoPostgres, postgres
 
 _SENDS = 20_000

@@ -23,8 +23,8 @@ from sqlalchemy import select
 from bench.load import KINDS, Generator
 from cli.development import Development, development_stack
 from endpoint.tokens import new_token, token_hash
+from store.engine import make_engine
 from store.sends import Claim
-from store.store import make_engine
 from store.tables import event
 
 VICTIMS = ("endpoint", "worker", "temporal", "endpoint")

@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from store.store import make_engine
+from store.engine import make_engine
 
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x6765_6E69  # any number that only migrations take

@@ -4,21 +4,20 @@ The transaction belongs to the task, not to the query: a caller opens one, does 
 commits when the block ends.
 """
 
-import sqlite3
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, event, make_url, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import TimeoutError as NoTurnError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from store.backfills import Backfills
 from store.broadcasts import Broadcasts
 from store.connectors import Connectors
+from store.engine import make_engine, make_writer
 from store.events import Events
 from store.feed import Feed
 from store.forgetting import Forgetting
@@ -40,16 +39,14 @@ from store.suppressions import Suppressions
 from store.tallies import Tallies
 from store.templates import Templates
 from store.webhooks import WebhookAccess
-from store.writer import PacketWriter, PostgresWriter, SqliteWriter
+from store.writer import PacketWriter
 
 SCHEMA = "0013"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32768")
-"""32 MiB, for a connection that needs them: what a batch of events changes lies all over the indexes, and would be
-written to the log twice if it did not fit."""
-_SQLITE_BUSY_MS = 10_000  # another process may hold the write lock for as long as a batch takes
+_PATIENCE_SECONDS = 30
+"""How long a transaction waits for its turn: as long as for a connection of the pool."""
 
 
 def utc_now() -> datetime:
@@ -94,6 +91,7 @@ class Store:
         self._writer = writer
         self._keyring = keyring
         self._clock = clock
+        self._turn = asyncio.Lock()
 
     @classmethod
     async def open(cls, url: str, keyring: Keyring, clock: Clock = utc_now) -> Self:
@@ -110,7 +108,7 @@ class Store:
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Transaction]:
         """A transaction that may write; commits at the end of the block, rolls back where it raises."""
-        async with self._engine.begin() as connection:
+        async with self._write() as connection:
             yield Transaction(connection, self._keyring, self._clock)
 
     @asynccontextmanager
@@ -132,7 +130,7 @@ class Store:
         for column in SEALED:
             after: Sequence[Any] | None = None
             while True:
-                async with self._engine.begin() as connection:
+                async with self._write() as connection:
                     after = await Resealing(connection, self._keyring, self._clock).batch(column, after, tally)
                 if after is None:
                     break
@@ -142,7 +140,7 @@ class Store:
         """Whether the database has the schema that this code was written for."""
         async with self._engine.connect() as connection:
             reading = await connection.execution_options(reading=True)
-            return await reading.run_sync(lambda c: MigrationContext.configure(c).get_current_revision()) == SCHEMA
+            return await reading.run_sync(_revision) == SCHEMA
 
     async def ping(self) -> None:
         """Raises where the database does not answer."""
@@ -150,49 +148,34 @@ class Store:
             reading = await connection.execution_options(reading=True)
             await reading.execute(text("SELECT 1"))
 
+    @asynccontextmanager
+    async def _write(self) -> AsyncGenerator[AsyncConnection]:
+        """On SQLite, where one may write at a time, those of a process go in turn. SQLite's own waiting is asking again
+        and again, whoever comes first: of two hundred at once on a slow disk some never got the lock
+        (docs/decisions/0023-turns.md)."""
+        if self._engine.dialect.name != "sqlite":
+            async with self._engine.begin() as connection:
+                yield connection
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise NoTurnError("The database is busy: no turn to write in time") from None
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        finally:
+            self._turn.release()
+
     async def close(self) -> None:
         """Closes all connections."""
         await self._writer.close()
         await self._engine.dispose()
 
 
-def make_engine(url: str) -> AsyncEngine:
-    """An engine with each database's needs seen to."""
-    if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
-    engine = create_async_engine(url, hide_parameters=True)  # an error must not quote what it was given
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def make_writer(url: str) -> PacketWriter:
-    """What takes arrived events into the same database. Connects at its first use."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return PostgresWriter(create_async_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True))
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(parsed.database or "", isolation_level=None, timeout=0)
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
-
-    return SqliteWriter(connect)
-
-
-def _prepare_sqlite(dbapi_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-    """WAL lets readers and the one writer work side by side; FULL keeps what was committed over a power cut."""
-    del record
-    connection: Any = dbapi_connection
-    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver's guess
-    cursor = dbapi_connection.cursor()
-    for pragma in (*_PRAGMAS, f"busy_timeout={_SQLITE_BUSY_MS}"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """IMMEDIATE takes the write lock at once; a transaction that reads first and writes later could not wait for it."""
-    reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+def _revision(connection: Connection) -> str | None:
+    """What Alembic notes of its migrations; Alembic itself is a fifth of a process's start."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(text("SELECT version_num FROM alembic_version"))

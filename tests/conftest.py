@@ -1,5 +1,7 @@
 """Fixtures that every room's tests may use."""
 
+import asyncio
+import shutil
 import uuid
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -46,11 +48,25 @@ async def postgres_server() -> AsyncGenerator[Postgres | NoPostgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database, to copy: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "connector.db"
+    asyncio.run(migrate(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def sqlite_url(migrated: Path, tmp_path: Path) -> str:
+    """An empty, migrated database on SQLite: `connector.db` in the test's folder."""
+    return f"sqlite+aiosqlite:///{shutil.copy(migrated, tmp_path / 'connector.db')}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, not migrated on SQLite and migrated on PostgreSQL, where one can be started."""
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty, migrated database, on PostgreSQL where one can be started."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'connector.db'}"
+        return str(request.getfixturevalue("sqlite_url"))
     server: Postgres | NoPostgres = request.getfixturevalue("postgres_server")
     if isinstance(server, NoPostgres):
         pytest.skip(f"no PostgreSQL: {server}")
@@ -68,7 +84,6 @@ def postgres_url(postgres_server: Postgres | NoPostgres) -> str:
 @pytest.fixture
 async def store(database_url: str, keyring: Keyring) -> AsyncGenerator[Store]:
     """An empty store on a real database: every test that uses it runs on both engines."""
-    await migrate(database_url)
     opened = await Store.open(database_url, keyring)
     yield opened
     await opened.close()

@@ -1,7 +1,6 @@
 """Catalogs: read anew where an event names what is not in them, and at most once a minute."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -15,7 +14,6 @@ from contracts.connector import ConnectorSettings, ConnectorState
 from iterable.client import IterableClient
 from iterable.errors import NotConnected
 from store.keyring import Keyring
-from store.migrate import migrate
 from store.store import Store
 
 SETTINGS = ConnectorSettings(data_center="us")
@@ -44,12 +42,10 @@ def iterable(monkeypatch: pytest.MonkeyPatch) -> Iterable:
 
 
 async def test_an_unknown_channel_has_it_read_anew_at_most_once_a_minute(
-    tmp_path: Path, keyring: Keyring, iterable: Iterable
+    sqlite_url: str, keyring: Keyring, iterable: Iterable
 ) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'c.db'}"
-    await migrate(url)
     now = [datetime(2026, 1, 2, tzinfo=UTC)]
-    store = await Store.open(url, keyring, lambda: now[0])
+    store = await Store.open(sqlite_url, keyring, lambda: now[0])
     connectors = InstalledConnectors(store, lambda data_center, key: cast("IterableClient", None))
     async with store.begin() as tx:
         await tx.connectors.offer("acme", SETTINGS, SecretStr("key"))

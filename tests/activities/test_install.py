@@ -1,10 +1,8 @@
 """Every check of an installation against the sandbox, one by one: what is told, and what stays in force."""
 
 import contextlib
-import shutil
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -27,7 +25,6 @@ from sandbox.settings import ProjectSettings, SandboxSettings
 from sandbox.webhooks import Webhook, WebhookSpec
 from sandbox.world import World
 from store.keyring import Keyring
-from store.migrate import migrate
 from store.store import Store
 from store.webhooks import token_hash
 
@@ -90,19 +87,9 @@ def client_of(app: Starlette, data_center: DataCenter, key: SecretStr) -> Iterab
     )
 
 
-@pytest.fixture(scope="session")
-async def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database, to copy: migrating takes longer than most of these tests."""
-    path = tmp_path_factory.mktemp("migrated") / "c.db"
-    await migrate(f"sqlite+aiosqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-async def rig(tmp_path: Path, migrated: Path, keyring: Keyring) -> AsyncGenerator[Rig]:
-    shutil.copy(migrated, tmp_path / "c.db")
-    url = f"sqlite+aiosqlite:///{tmp_path / 'c.db'}"
-    store = await Store.open(url, keyring)
+async def rig(sqlite_url: str, keyring: Keyring) -> AsyncGenerator[Rig]:
+    store = await Store.open(sqlite_url, keyring)
     app = create_app(SandboxSettings())
     world = cast("World", app.state.world)
     project = world.add_project(

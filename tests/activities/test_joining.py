@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -30,7 +29,6 @@ from runtime.clients import client_factory
 from runtime.settings import Settings
 from store.inbox import Arrival
 from store.keyring import Keyring, new_key_text, parse_keys
-from store.migrate import migrate
 from store.person import Person
 from store.sends import TAKEN, UNKNOWN, Claim
 from store.store import Store
@@ -394,12 +392,10 @@ async def test_an_unmatched_event_is_looked_at_again_once_something_new_is_known
     assert sorted(await to_look_at()) == sorted(ids.values())
 
 
-async def test_a_drain_finds_everything_by_index(tmp_path: Path, keyring: Keyring) -> None:
+async def test_a_drain_finds_everything_by_index(sqlite_url: str, keyring: Keyring) -> None:
     """By more than the workspace, that is, or by an index that has only what is looked for. SQLite's planner, which
     knows no numbers of rows, is the one that goes astray."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'c.db'}"
-    await migrate(url)
-    ledger = Ledger(await Store.open(url, keyring))
+    ledger = Ledger(await Store.open(sqlite_url, keyring))
     statements: dict[str, Any] = {}
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
@@ -429,7 +425,6 @@ async def test_a_drain_finds_everything_by_index(tmp_path: Path, keyring: Keyrin
 
 
 async def test_postgresql_joins_alike(postgres_url: str, keyring: Keyring) -> None:
-    await migrate(postgres_url)
     store = await Store.open(postgres_url, keyring)
     try:
         ledger = Ledger(store)

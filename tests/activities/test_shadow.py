@@ -19,7 +19,6 @@ from contracts.connector import ConnectorSettings
 from contracts.shadow import CampaignRequest
 from iterable.client import IterableClient
 from store.keyring import Keyring
-from store.migrate import migrate
 from store.store import Store
 
 REQUEST = CampaignRequest(
@@ -57,7 +56,6 @@ def world() -> World:
 
 @pytest.fixture
 async def activities(database_url: str, keyring: Keyring, world: World) -> AsyncGenerator[ShadowActivities]:
-    await migrate(database_url)
     store = await Store.open(database_url, keyring, lambda: world.now)
     settings = ConnectorSettings.model_validate({"data_center": "us"})
     client = IterableClient(data_center="us", api_key=SecretStr("k" * 32), transport=httpx.MockTransport(world.answer))

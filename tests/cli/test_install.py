@@ -14,7 +14,6 @@ from cli.output import FAILED, NOT_FOUND, OK, USAGE
 from contracts.connector import ConnectorSettings, ConnectorState
 from contracts.finding import attention
 from store.keyring import Keyring, new_key_text, parse_keys
-from store.migrate import migrate
 from store.store import Store
 
 Cli = Callable[..., Result]
@@ -24,15 +23,14 @@ INSTALL = ("install", "acme", "--data-center", "us", "--transactional-message-ty
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """The command against a database with one degraded connector."""
-    url, key = f"sqlite+aiosqlite:///{tmp_path / 'c.db'}", new_key_text().strip()
-    monkeypatch.setenv("CONNECTOR_DATABASE_URL", url)
+    key = new_key_text().strip()
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("CONNECTOR_MASTER_KEY", key)
 
     async def prepare() -> None:
-        await migrate(url)
-        store = await Store.open(url, Keyring(parse_keys(key)))
+        store = await Store.open(sqlite_url, Keyring(parse_keys(key)))
         why = attention("webhook", "it is off", "Switch it on.")
         async with store.begin() as tx:
             await tx.connectors.offer("acme", SETTINGS, SecretStr(KEY))

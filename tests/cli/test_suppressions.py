@@ -18,7 +18,6 @@ from contracts.channel import Catalog, Channel, MessageType
 from contracts.connector import ConnectorSettings, ConnectorState
 from contracts.suppression import WORKSPACE, Cause
 from store.keyring import Keyring, new_key_text, parse_keys
-from store.migrate import migrate
 from store.person import Person
 from store.store import Store
 from store.suppressions import Report
@@ -35,15 +34,14 @@ CATALOG = Catalog(
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """The command, against a database with one connector and one complaint and one unsubscribe."""
-    url, key = f"sqlite+aiosqlite:///{tmp_path / 'c.db'}", new_key_text().strip()
-    monkeypatch.setenv("CONNECTOR_DATABASE_URL", url)
+    key = new_key_text().strip()
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("CONNECTOR_MASTER_KEY", key)
 
     async def prepare() -> None:
-        await migrate(url)
-        store = await Store.open(url, Keyring(parse_keys(key)))
+        store = await Store.open(sqlite_url, Keyring(parse_keys(key)))
         async with store.begin() as tx:
             await tx.connectors.offer("acme", SETTINGS, SecretStr("key"))
             await tx.connectors.adopt("acme", SETTINGS, ConnectorState.ACTIVE)

@@ -16,7 +16,6 @@ from images.assets import AssetStore
 from images.rewriting import Asset
 from runtime.settings import Settings
 from store.keyring import Keyring
-from store.migrate import migrate
 from store.store import Store
 from tests.images.samples import b64, png
 
@@ -25,10 +24,8 @@ TEMPLATE = {"template_id": "t", "name": "T", "subject": "S", "from_email": "a@ac
 
 
 @pytest.fixture
-async def http(tmp_path: Path, keyring: Keyring) -> AsyncGenerator[httpx.AsyncClient]:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'connector.db'}"
-    await migrate(url)
-    store = await Store.open(url, keyring)
+async def http(sqlite_url: str, tmp_path: Path, keyring: Keyring) -> AsyncGenerator[httpx.AsyncClient]:
+    store = await Store.open(sqlite_url, keyring)
     async with store.begin() as tx:
         await tx.connectors.offer("acme", ConnectorSettings(data_center="us"), SecretStr("key"))
     settings = Settings(

@@ -24,8 +24,8 @@ from endpoint.tokens import HEADER
 from runtime.codec import EncryptingCodec
 from runtime.converter import encrypting_converter
 from runtime.payload_keys import payload_keys
+from store.engine import make_engine
 from store.person import Person
-from store.store import make_engine
 from store.suppressions import Report
 from tests.stage import TEMPLATE, Project, Stage, stage
 from workflows.send import SendWorkflow

@@ -7,7 +7,6 @@ from contracts.event import Event, EventKind
 from contracts.shadow import Shadow
 from store.events import Move, Recorded
 from store.keyring import Keyring
-from store.migrate import migrate
 from store.sends import TAKEN, Claim
 from store.store import Store
 
@@ -23,13 +22,11 @@ async def test_a_reader_misses_nothing_and_gets_nothing_twice(store: Store) -> N
 async def test_the_same_on_postgresql_where_transactions_commit_in_any_order(
     postgres_url: str, keyring: Keyring
 ) -> None:
-    await migrate(postgres_url)
     store = await Store.open(postgres_url, keyring)
     try:
         await _read_while_writing(store)
     finally:
         await store.close()
-    await migrate(postgres_url, "base")
 
 
 async def _read_while_writing(store: Store) -> None:

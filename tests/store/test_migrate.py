@@ -6,8 +6,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+from store.engine import make_engine
 from store.migrate import head, migrate
-from store.store import SCHEMA, make_engine
+from store.store import SCHEMA
 from store.tables import metadata
 
 

@@ -6,7 +6,6 @@ from sqlalchemy import LargeBinary
 from contracts.connector import ConnectorSettings
 from contracts.template import Template
 from store.keyring import Keyring, new_key_text, parse_keys
-from store.migrate import migrate
 from store.resealing import SEALED
 from store.store import Store
 from store.tables import metadata
@@ -42,7 +41,6 @@ async def _open(url: str, *keys: str) -> Store:
 
 
 async def test_after_it_the_old_key_is_not_needed(database_url: str) -> None:
-    await migrate(database_url)
     old, new = new_key_text(), new_key_text()
     first = await _open(database_url, old)
     await _fill(first)
@@ -77,7 +75,6 @@ async def test_after_it_the_old_key_is_not_needed(database_url: str) -> None:
 
 
 async def test_what_no_key_opens_is_counted_and_left_alone(database_url: str) -> None:
-    await migrate(database_url)
     old, lost, new = new_key_text(), new_key_text(), new_key_text()
     store = await _open(database_url, old)
     await store.close()
