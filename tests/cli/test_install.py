@@ -14,6 +14,7 @@ from cli.output import FAILED, NOT_FOUND, OK, USAGE
 from contracts.connector import ConnectorSettings, ConnectorState
 from contracts.finding import attention
 from store.keyring import Keyring, new_key_text, parse_keys
+from store.migrate import migrate
 from store.store import Store
 
 Cli = Callable[..., Result]
