@@ -252,7 +252,8 @@ class BroadcastActivities:
             return report.model_copy(update={"stop": "stuck"})
         code = ErrorCode(report.reason or ErrorCode.PROVIDER_UNAVAILABLE)
         error = ConnectorError(code, "Iterable takes nothing at the moment", "The broadcast goes on by itself.")
-        raise ApplicationError(str(error), type=code, next_retry_delay=spread(_AGAIN_AFTER_SECONDS))
+        so_far = report.ended  # counted all the same: see runtime/observing.py
+        raise ApplicationError(str(error), so_far, type=code, next_retry_delay=spread(_AGAIN_AFTER_SECONDS))
 
     # ── steering and ends ─────────────────────────────────────────────────────────────────────────────────────────
 

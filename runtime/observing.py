@@ -1,7 +1,8 @@
 """What a worker notes of its activities and runs, without their taking part: log context and metrics."""
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import structlog
 from temporalio import activity
@@ -24,6 +25,7 @@ from workflows.observing import SendObserver
 
 _CODES = frozenset(ErrorCode)
 _TARGET = "target_recipient"
+_PAGES = frozenset({"target_audience", "look_after_held"})
 
 
 class Observing(Interceptor):
@@ -68,8 +70,7 @@ class _Observed(ActivityInboundInterceptor):
             case TargetOutcome():
                 self._metrics.attempt(result.end)
             case LaneReport():
-                for end, count in result.ended.items():
-                    self._metrics.attempt(end, count)
+                self._attempts(result.ended)
             case FoundOutcome():
                 self._metrics.outcome(result.verdict)
             case DrainResult():
@@ -80,5 +81,14 @@ class _Observed(ActivityInboundInterceptor):
     def _failed(self, name: str, error: Exception) -> None:
         code = error.type if isinstance(error, ApplicationError) and error.type in _CODES else "unexpected"
         self._metrics.failed(name, code or "unexpected")
+        match error:
+            case ApplicationError(details=(dict() as ended,)) if name in _PAGES:
+                self._attempts(cast("dict[str, int]", ended))
+            case _:
+                pass
         if name == _TARGET:
             self._metrics.attempt(code or "unexpected")
+
+    def _attempts(self, ended: Mapping[str, int]) -> None:
+        for end, count in ended.items():
+            self._metrics.attempt(end, count)

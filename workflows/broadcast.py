@@ -121,14 +121,12 @@ class BroadcastWorkflow:
             if self._opened.ending is not None:
                 self._answer = self._opened.ending
                 return
-            if self._opened.wanted == "cancel":
-                await self._close(BroadcastStatus.CANCELLED)
-                return
             self._lane = await self._prepare(request, self._opened)
             if self._opened.wanted == "pause" and self._lane is not None:
                 self._is_paused = True
                 await self._show(BroadcastStatus.PAUSED)
-            await self._wait_until(self._opened.send_at)
+            if self._opened.wanted != "cancel":  # else a page sees it, and what is under way is followed to its end
+                await self._wait_until(self._opened.send_at)
             self._audience_done, self._retries = request.again, request.again
         await self._work()
         self._renews = self._renews and self._problem is None  # a problem is not carried into another run
@@ -270,6 +268,10 @@ class BroadcastWorkflow:
                 self._audience_done = True
             elif report.stop == "expired":
                 await self._stop(BroadcastStatus.EXPIRED)
+            elif report.stop == "cancelled" and self._ending is None:  # by a run before this one, which was lost
+                expires = self._opened and self._opened.expires_at
+                has_expired = expires is not None and expires <= workflow.now()
+                await self._stop(BroadcastStatus.EXPIRED if has_expired else BroadcastStatus.CANCELLED)
             elif report.stop == "bad_row":
                 what = f"The audience has a row that is no recipient ({report.reason})"
                 await self._stop(BroadcastStatus.FAILED, failure(ErrorCode.REQUEST_INVALID, what))
@@ -289,7 +291,8 @@ class BroadcastWorkflow:
             began_beside = not reading.done()
             report = await self._run_page(BroadcastActivities.look_after_held)
             is_stale = began_beside and reading.done()  # it may not know what the audience's last page left
-            if report and report.stop == "expired" and workflow.patched("held-rows-expire"):
+            waits = report is not None and report.tally.waiting > 0
+            if report and report.stop == "expired" and waits and workflow.patched("held-rows-expire"):
                 await self._stop(BroadcastStatus.EXPIRED)
             if report is None or (reading.done() and self._ending is not None and not self._report.tally.unknown):
                 return

@@ -92,3 +92,22 @@ def test_what_a_workflow_id_says() -> None:
     assert parts_of("iterable/acme/inbox/3") == {"workspace": "acme"}
     assert parts_of("iterable/acme/send/a/b") == {"workspace": "acme", "send": "a/b"}
     assert parts_of("another") == {}
+
+
+async def test_a_page_that_ends_in_trouble_counts_the_attempts_that_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Page(ActivityInboundInterceptor):
+        def __init__(self) -> None:
+            """Nothing follows."""
+
+        async def execute_activity(self, input: ExecuteActivityInput) -> None:  # noqa: A002
+            raise ApplicationError("away", {"unknown": 7, "taken": 2}, type="provider_unavailable")
+
+    counted: dict[str, int] = {}
+    metrics = WorkerMetrics(MetricMeter.noop)
+    monkeypatch.setattr(metrics, "attempt", lambda end, count=1: counted.update({end: count}))
+    environment = ActivityEnvironment()
+    environment.info = dataclasses.replace(ActivityEnvironment.default_info(), activity_type="target_audience")
+    given = ExecuteActivityInput(fn=_run, args=(), executor=None, headers={})
+    with pytest.raises(ApplicationError):
+        await environment.run(Observing(metrics).intercept_activity(Page()).execute_activity, given)
+    assert counted == {"unknown": 7, "taken": 2}

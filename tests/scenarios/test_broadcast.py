@@ -14,7 +14,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError
 
 from activities.sources import LocalFile, Unreadable
-from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus
+from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
 from contracts.broadcasting import Wanted
 from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
 from contracts.send import RESERVED_DATA_KEY
@@ -30,7 +30,9 @@ def people(count: int, start: int = 0) -> list[dict[str, Any]]:
     ]
 
 
-async def start(project: Project, **given: Any) -> WorkflowHandle[Any, BroadcastProgress]:
+async def start(
+    project: Project, reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.REJECT_DUPLICATE, **given: Any
+) -> WorkflowHandle[Any, BroadcastProgress]:
     request = BroadcastRequest.model_validate(
         {
             "workspace_id": project.workspace_id,
@@ -45,9 +47,7 @@ async def start(project: Project, **given: Any) -> WorkflowHandle[Any, Broadcast
         id=broadcast_workflow_id(project.workspace_id, request.broadcast_id),
         task_queue=project.stage.settings.task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE
-        if request.again
-        else WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE if request.again else reuse,
         result_type=BroadcastProgress,
     )
 
@@ -169,13 +169,7 @@ async def test_a_run_that_was_lost_is_taken_over_as_it_was_wanted(project: Proje
         await tx.broadcasts.want(project.workspace_id, broadcast_id, wanted)
     await lost.terminate()
     before = await _messages(project)
-    again = await project.stage.client.start_workflow(
-        BROADCAST_WORKFLOW,
-        BroadcastRequest.model_validate({"workspace_id": project.workspace_id, "template": TEMPLATE, **request}),
-        id=broadcast_workflow_id(project.workspace_id, broadcast_id),
-        task_queue=project.stage.settings.task_queue,
-        result_type=BroadcastProgress,
-    )
+    again = await start(project, WorkflowIDReusePolicy.ALLOW_DUPLICATE, **request)
     if wanted == "pause":
         await asyncio.sleep(2)
         stands = await again.query("progress", result_type=BroadcastProgress)
@@ -183,6 +177,30 @@ async def test_a_run_that_was_lost_is_taken_over_as_it_was_wanted(project: Proje
         await again.execute_update("cancel")
     assert (await ended(again)).status is BroadcastStatus.CANCELLED
     assert await _messages(project) == before
+
+
+async def test_a_cancelled_one_that_is_taken_over_is_followed_to_its_end(project: Project) -> None:
+    await project.deliver(drop=1.0)  # Iterable has to be asked
+    await project.fault("/api/email/target", "error_after", count=1)
+    request = {"broadcast_id": f"brc-{uuid.uuid4().hex[:8]}", "audience": {"recipients": people(1)}}
+    lost = await start(project, **request)
+    await _until(lambda: _messages(project), 1)
+    async with project.stage.store.begin() as tx:
+        await tx.broadcasts.want(project.workspace_id, str(request["broadcast_id"]), "cancel")
+    await lost.terminate()
+    done = await ended(await start(project, WorkflowIDReusePolicy.ALLOW_DUPLICATE, **request))
+    assert (done.status, done.tally) == (BroadcastStatus.CANCELLED, Tally(taken=1))
+
+
+async def test_one_that_reached_everybody_has_not_expired_because_an_answer_was_lost(project: Project) -> None:
+    await ended(await start(project, audience={"recipients": people(1)}))  # the campaign is there
+    await project.deliver(drop=1.0)
+    await project.fault("/api/email/target", "error_after", count=1)
+    await project.fault("/api/events/{email}", "slow", seconds=9, count=1)  # evidence comes after the expiry
+    expires = datetime.now(UTC) + timedelta(seconds=8)
+    done = await ended(await start(project, audience={"recipients": people(1, start=1)}, expires_at=expires))
+    assert datetime.now(UTC) > expires
+    assert (done.status, done.tally) == (BroadcastStatus.COMPLETED, Tally(taken=1))
 
 
 async def test_a_retry_while_it_is_being_cancelled_is_refused(project: Project) -> None:
