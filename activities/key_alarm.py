@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from contracts.broadcasting import LaneReport
 from contracts.errors import ErrorCode
 from contracts.names import LOOK_SIGNAL, connector_workflow_id, parts_of
 
@@ -52,8 +53,14 @@ class _Alarmed(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         try:
-            return await self.next.execute_activity(input)
+            result = await self.next.execute_activity(input)
         except ApplicationError as error:
-            if error.type in _REFUSED:
-                await self._alarm.ring(activity.info().workflow_id or "")
+            await self._heed(error.type)
             raise
+        if isinstance(result, LaneReport):  # of a broadcast that waits for somebody's help
+            await self._heed(result.reason)
+        return result
+
+    async def _heed(self, code: str | None) -> None:
+        if code in _REFUSED:
+            await self._alarm.ring(activity.info().workflow_id or "")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from temporalio import activity
@@ -81,11 +81,8 @@ class _Observed(ActivityInboundInterceptor):
     def _failed(self, name: str, error: Exception) -> None:
         code = error.type if isinstance(error, ApplicationError) and error.type in _CODES else "unexpected"
         self._metrics.failed(name, code or "unexpected")
-        match error:
-            case ApplicationError(details=(dict() as ended,)) if name in _PAGES:
-                self._attempts(cast("dict[str, int]", ended))
-            case _:
-                pass
+        if name in _PAGES and isinstance(error, ApplicationError) and error.details:
+            self._attempts(error.details[0])
         if name == _TARGET:
             self._metrics.attempt(code or "unexpected")
 
