@@ -175,7 +175,7 @@ class Store:
 
 
 def _revision(connection: Connection) -> str | None:
-    """What Alembic notes of its migrations; Alembic itself is a fifth of a process's start."""
+    """What Alembic notes of its migrations; Alembic itself is an eighth of a process's start."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.scalar(text("SELECT version_num FROM alembic_version"))
