@@ -97,6 +97,16 @@ class Suppression:
         return self.last_seen_at if lifted_between else self.first_seen_at
 
 
+@dataclass(frozen=True)
+class Told:
+    """When Iterable was told of a person because of one suppression, and when that it holds no more. `removed_at` is
+    when it was removed here after the push; None while it holds."""
+
+    pushed_at: datetime | None = None
+    removed_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+
+
 class Suppressions(SealingRepository):
     """Queries over suppressions."""
 
@@ -246,13 +256,13 @@ class Suppressions(SealingRepository):
     async def mark(
         self, workspace_id: str, marks: Sequence[tuple[Suppression, PushState, str | None]], *, at: datetime | None
     ) -> None:
-        """Records where Iterable stands: (suppression, state, problem). `at` is the moment the request leaves; without
-        it the moment stays."""
+        """Records where Iterable stands: (suppression, state, problem). `at` is the moment the request leaves, of a
+        push or of a withdrawal, as all the states say; without it the moments stay."""
         if not marks:
             return
         values: dict[str, Any] = {"push_state": bindparam("now_state"), "push_problem": bindparam("now_problem")}
         if at is not None:
-            values["pushed_at"] = at
+            values["withdrawn_at" if marks[0][1] == "withdrawing" else "pushed_at"] = at
         await self._connection.execute(
             update(suppression)
             .where(
@@ -274,23 +284,23 @@ class Suppressions(SealingRepository):
             ],
         )
 
-    async def pushed_moments(self, workspace_id: str, recipient_hashes: Sequence[str]) -> dict[str, datetime]:
-        """When Iterable was last told of people, by hash. Absent are those it was never told of, and those it certainly
-        did not take: no echo comes of them."""
-        found: dict[str, datetime] = {}
+    async def told(self, workspace_id: str, recipient_hashes: Sequence[str]) -> dict[str, list[Told]]:
+        """When Iterable was last told of people, by hash. Absent are those it was never told of, and pushes that it
+        certainly did not take: no echo comes of them."""
+        found: defaultdict[str, list[Told]] = defaultdict(list)
         for start in range(0, len(recipient_hashes), IN_BATCH):
             rows = await self._connection.execute(
-                select(_S.recipient_hash, func.max(_S.pushed_at).label("pushed_at"))
-                .where(
-                    _S.workspace_id == workspace_id,
+                _SEEN.where(
                     _S.recipient_hash.in_(recipient_hashes[start : start + IN_BATCH]),
-                    _S.pushed_at.is_not(None),
-                    or_(_S.push_state != "not_pushed", _S.push_problem == UNCLEAR),
-                )
-                .group_by(_S.recipient_hash)
+                    or_(_S.pushed_at.is_not(None), _S.withdrawn_at.is_not(None)),
+                ),
+                {"of_workspace": workspace_id},
             )
-            found |= {row.recipient_hash: row.pushed_at for row in rows}
-        return found
+            for row in rows:
+                told = _told(row)
+                if told.pushed_at is not None or told.withdrawn_at is not None:
+                    found[row.recipient_hash].append(told)
+        return dict(found)
 
     # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -358,3 +368,13 @@ def _suppression(row: Row[Any], person: Person | None = None) -> Suppression:
         pushed_at=row.pushed_at,
         person=person,
     )
+
+
+def _told(row: Row[Any]) -> Told:
+    was_taken = row.push_state != "not_pushed" or row.push_problem == UNCLEAR
+    pushed_at = row.pushed_at if was_taken else None
+    lifted_at = row.lifted_at
+    is_removed = lifted_at is not None and (
+        lifted_at > row.last_seen_at or (pushed_at is not None and lifted_at > pushed_at)
+    )
+    return Told(pushed_at, lifted_at if is_removed else None, row.withdrawn_at)
