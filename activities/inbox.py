@@ -204,7 +204,7 @@ class InboxActivities:
         await tx.feed.lock(workspace_id)
         people = [Person.all_of(self._store.hasher, one.event.email, one.event.user_id) for one in readable]
         hashes = sorted({person.recipient_hash for known_as in people for person in known_as})
-        forgotten = await tx.forgetting.are_forgotten(workspace_id, hashes)
+        forgotten = await tx.suppressions.are_forgotten(workspace_id, hashes)
         told = await _told(tx, workspace_id, readable, people)
         recorded: list[Recorded] = []
         reports: list[Report] = []

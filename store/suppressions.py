@@ -111,7 +111,8 @@ class Suppressions(SealingRepository):
     """Queries over suppressions."""
 
     async def record(self, workspace_id: str, reports: Sequence[Report], *, only_new: bool = False) -> int:
-        """Takes reports in; how many of them changed something. `only_new` leaves alone what holds already.
+        """Takes reports in; how many of them changed something. `only_new` leaves alone what holds already. Whoever was
+        forgotten stays without a name, whoever reports them again.
 
         One writer of a workspace at a time: the feed's row is locked until the transaction ends, so that readers by
         cursor see changes in the order of their cursors.
@@ -119,7 +120,7 @@ class Suppressions(SealingRepository):
         if not reports:
             return 0
         cursor = await self._reserve(workspace_id, len(reports))
-        seal = self._keyring.seal
+        forgotten = await self.are_forgotten(workspace_id, [one.person.recipient_hash for one in reports])
         values: list[dict[str, Any]] = []
         for number, one in enumerate(reports, start=cursor):
             person, at = one.person, microseconds(one.at)
@@ -131,7 +132,7 @@ class Suppressions(SealingRepository):
                     "cause": one.cause.value,
                     "scope": one.scope,
                     "cursor": number,
-                    "identity": seal(_PREFIX[person.kind] + person.value.encode(), _place(workspace_id, person)),
+                    "identity": None if person.recipient_hash in forgotten else self._identity(workspace_id, person),
                     "source": None if one.lifts else one.source,
                     "reason": None if one.lifts else without_addresses(one.reason),
                     "event_id": None if one.lifts else one.event_id,
@@ -195,6 +196,18 @@ class Suppressions(SealingRepository):
             .where(_S.workspace_id == workspace_id, _S.recipient_hash.in_(recipient_hashes))
             .values(identity=None)
         )
+
+    async def are_forgotten(self, workspace_id: str, recipient_hashes: Sequence[str]) -> set[str]:
+        """Those of the hashes that belong to people who were forgotten, unless an admin has lifted that since."""
+        rows = await self._connection.scalars(
+            select(_S.recipient_hash).where(
+                _S.workspace_id == workspace_id,
+                _S.cause == Cause.FORGOTTEN.value,
+                _HOLDS,
+                self._one_of(_S.recipient_hash, recipient_hashes),
+            )
+        )
+        return set(rows)
 
     async def of(
         self, workspace_id: str, recipient_hashes: Sequence[str], *, lifted: bool = False
@@ -316,6 +329,9 @@ class Suppressions(SealingRepository):
         if last is None:
             raise RuntimeError("the cursors that were just reserved are not there")
         return last - count + 1
+
+    def _identity(self, workspace_id: str, person: Person) -> bytes:
+        return self._keyring.seal(_PREFIX[person.kind] + person.value.encode(), _place(workspace_id, person))
 
     def _with_person(self, workspace_id: str, row: Row[Any]) -> Suppression:
         if row.identity is None:

@@ -282,3 +282,30 @@ async def test_what_iterable_was_told_of_is_known_with_each_of_its_moments(store
     assert await told() == [Told(at(5), None, at(3))]
     await mark("not_pushed", "not_found")
     assert await told() == [Told(None, None, at(3))]
+
+
+async def test_who_was_forgotten_stays_nameless_until_an_admin_lifts_it(store: Store) -> None:
+    """An old file may have their address still."""
+    person, bob = ann(store), Person.by_email(store.hasher, NAMES[1])
+
+    async def names() -> list[str | None]:
+        async with store.read() as tx:
+            page = await tx.suppressions.page("acme", 0, 10)
+        return sorted(one.person.value for one in page if one.person is not None)
+
+    async def forgotten() -> set[str]:
+        async with store.read() as tx:
+            return await tx.suppressions.are_forgotten("acme", [person.recipient_hash, bob.recipient_hash])
+
+    await record(store, Report(person, Cause.FORGOTTEN, WORKSPACE, at(0)))
+    async with store.begin() as tx:
+        await tx.suppressions.forget("acme", [person.recipient_hash])
+    again = [Report(one, Cause.IMPORT, WORKSPACE, at(1)) for one in (person, bob)]
+    assert await record(store, *again) == 2
+    assert await names() == [bob.value]
+    assert await forgotten() == {person.recipient_hash}
+    async with store.begin() as tx:
+        await tx.suppressions.lift("acme", person.recipient_hash, [Cause.FORGOTTEN])
+    assert await forgotten() == set()
+    await record(store, Report(person, Cause.MANUAL, WORKSPACE, at(2)))
+    assert await names() == [person.value, bob.value]
