@@ -23,7 +23,7 @@ async def forget(store: Store, workspace_id: str, people: Sequence[Person], *, s
     values = [person.value.lower() for person in people]
     async with store.begin() as tx:
         await tx.feed.lock(workspace_id)
-        known_as = given | await tx.forgetting.hashes_beside(workspace_id, sorted(given))
+        known_as = await tx.forgetting.all_hashes(workspace_id, sorted(given))
 
         def concerns(body: bytes) -> bool:
             try:

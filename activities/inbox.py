@@ -29,7 +29,7 @@ from store.forgetting import BODY
 from store.inbox import Unopened, Waiting
 from store.person import Person
 from store.store import Store, Transaction
-from store.suppressions import Report
+from store.suppressions import Report, Told
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -204,16 +204,16 @@ class InboxActivities:
         await tx.feed.lock(workspace_id)
         people = [Person.all_of(self._store.hasher, one.event.email, one.event.user_id) for one in readable]
         hashes = sorted({person.recipient_hash for known_as in people for person in known_as})
-        forgotten = await tx.forgetting.are_forgotten(workspace_id, hashes)
-        pushed = await _pushed_moments(tx, workspace_id, readable, people)
+        forgotten = await tx.suppressions.are_forgotten(workspace_id, hashes)
+        told = await _told(tx, workspace_id, readable, people)
         recorded: list[Recorded] = []
         reports: list[Report] = []
         for one, known_as in zip(readable, people, strict=True):
             ours = read(one.event, one.kind, one.event_id)
             if forgotten.isdisjoint(person.recipient_hash for person in known_as):
                 recorded.append(_recorded(ours, one, workspace_id, known_as, one.body))
-                told_at = max((pushed[p.recipient_hash] for p in known_as if p.recipient_hash in pushed), default=None)
-                reports += reports_of(known_as, one.event, ours, catalog, told_at)
+                told_of_them = [entry for person in known_as for entry in told.get(person.recipient_hash, ())]
+                reports += reports_of(known_as, one.event, ours, catalog, told_of_them)
             else:  # somebody who asked to be forgotten: what happened is kept, to whom is not
                 recorded.append(_recorded(ours.model_copy(update={"url": None}), one, workspace_id, [], BODY))
         await tx.suppressions.record(workspace_id, reports)
@@ -320,9 +320,9 @@ def _recorded(ours: Event, one: _Readable, workspace_id: str, known_as: list[Per
     )
 
 
-async def _pushed_moments(
+async def _told(
     tx: Transaction, workspace_id: str, readable: list[_Readable], people: list[list[Person]]
-) -> dict[str, datetime]:
+) -> dict[str, list[Told]]:
     """When Iterable was last told of those whose subscriptions changed: their events may be the echo."""
     changed = {
         person.recipient_hash
@@ -330,4 +330,4 @@ async def _pushed_moments(
         if one.kind in _SUBSCRIPTIONS
         for person in known_as
     }
-    return await tx.suppressions.pushed_moments(workspace_id, sorted(changed))
+    return await tx.suppressions.told(workspace_id, sorted(changed))

@@ -123,11 +123,16 @@ class InstallActivities:
         if row.api_key is None or row.state in {ConnectorState.UNINSTALLED, ConnectorState.VALIDATING}:
             return row.status()
         try:
-            await self._set_up(row, correct=False)
+            refusal_of_token = await self._hand_token_over(row)
             findings = await self._examine(workspace_id, row.settings, row.api_key)
+            if refusal_of_token is not None:  # but where the webhook has another problem, or the key is refused
+                findings = [
+                    refusal_of_token if one.point == WEBHOOK and not one.is_problem else one for one in findings
+                ]
         except (IterableError, ApplicationError) as error:
-            if activity.info().attempt < _TRIES:
-                raise provider_failure(error) if isinstance(error, IterableError) else error from None
+            failed = provider_failure(error) if isinstance(error, IterableError) else error
+            if _is_tried_again(failed):
+                raise failed from None
             known = [one for one in row.findings if not one.point.startswith((REPORTS, UNREACHABLE.point))]
             findings = [*known, UNREACHABLE]
         async with self._store.begin() as tx:
@@ -144,8 +149,8 @@ class InstallActivities:
     async def rotate_webhook_token(self, rotation: TokenRotation) -> RotatedToken:
         """Tells Iterable's webhook of the new token and lets the others end after the time that is set for it.
 
-        Safe to repeat. Where Iterable cannot be told, the admin has until then to set the header by hand; the connector
-        tries again at every look.
+        Safe to repeat. Where Iterable cannot be told, or refuses, the admin has until then to set the header by hand;
+        the connector tries again at every look.
         """
         with failures():
             row = await self._row(rotation.workspace_id)
@@ -157,10 +162,10 @@ class InstallActivities:
                 )
             try:
                 finding = await self._set_up(row, correct=False)
-            except ApplicationError:
-                if activity.info().attempt < _TRIES:
+            except ApplicationError as error:
+                if _is_tried_again(error):
                     raise
-                finding = attention(WEBHOOK, "Iterable could not be told of the new token", _BY_HAND)
+                finding = _UNTOLD
         return RotatedToken(old_valid_until=until, webhook=finding or attention(WEBHOOK, "There is no API key", _HOW))
 
     @activity.defn
@@ -202,6 +207,18 @@ class InstallActivities:
                 await tx.connectors.keep_catalog(workspace_id, found.catalog)
         return found.findings
 
+    async def _hand_token_over(self, row: ConnectorRow) -> Finding | None:
+        """Tells Iterable of a token that waits; what is wrong where Iterable refuses. That ends no look: what stands
+        behind it, a refused key perhaps, is for the look to tell."""
+        try:
+            await self._set_up(row, correct=False)
+        except ApplicationError as error:
+            if not error.non_retryable:
+                raise
+            log.warning("connector.token_refused", workspace=row.workspace_id, error=error.type)
+            return _UNTOLD
+        return None
+
     async def _set_up(self, row: ConnectorRow, *, correct: bool) -> Finding | None:
         """None without a key. Without `correct` nothing is asked of Iterable unless a token waits to be set."""
         async with self._store.read() as tx:
@@ -217,18 +234,23 @@ class InstallActivities:
         client = self._make_client(row.settings.data_center, row.api_key)
         try:
             url = webhook_url(self._public_url, row.workspace_id)
-            finding = await set_up(client, url, row.workspace_id, None if by_hand else token, correct=correct)
+            sent = None if by_hand else token
+            finding = await set_up(client, url, row.workspace_id, sent, correct=correct)
         except IterableError as error:
             raise provider_failure(error) from None
         finally:
             await client.aclose()
         if by_hand or not finding.is_problem:
-            await self._taken_over(row.workspace_id)
+            await self._taken_over(row.workspace_id, sent)
         return finding
 
-    async def _taken_over(self, workspace_id: str) -> None:
+    async def _taken_over(self, workspace_id: str, sent: SecretStr | None = None) -> None:
+        """A token that was taken back while Iterable was told of it is valid again: Iterable sends it from now on."""
         async with self._store.begin() as tx:
             await tx.webhooks.taken_over(workspace_id)
+            row = await tx.connectors.get(workspace_id)
+            if sent is not None and row is not None and row.state is not ConnectorState.UNINSTALLED:
+                await tx.webhooks.add_token(workspace_id, token_hash(sent.get_secret_value()))
 
     async def _row(self, workspace_id: str) -> ConnectorRow:
         async with self._store.read() as tx:
@@ -243,7 +265,16 @@ class InstallActivities:
 
 
 _HOW = "Install with a server-side key of the project: `connector install`."
-_BY_HAND = "Set the header by hand, or wait: the connector tries again at its next look."
+_UNTOLD = attention(
+    WEBHOOK,
+    "Iterable could not be told of the new token",
+    "Set the header by hand, or wait: the connector tries again at its next look.",
+)
+
+
+def _is_tried_again(error: ApplicationError) -> bool:
+    """Whether another attempt may end otherwise, and one is left."""
+    return not error.non_retryable and activity.info().attempt < _TRIES
 
 
 def _check_together(settings: ConnectorSettings, least_evidence_after: float) -> None:

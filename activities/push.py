@@ -79,13 +79,14 @@ class PushActivities:
 
     @activity.defn
     async def give_up_batch(self, request: PushRequest) -> None:
-        """Notes the batch that stands first as undeliverable and goes on behind it. Where a try before it did get
-        through after all, the batch that is given up is the next one."""
+        """Notes the batch that failed as undeliverable and goes on behind it. Safe to repeat: what comes after the
+        batch was never tried, and is not given up with it."""
         async with self._store.begin() as tx:
             receiver = await tx.pushes.get(request.workspace_id)
-            if receiver is None:
+            if receiver is None or request.up_to is None:
                 return
-            batch = _first_batch(await tx.events.page(request.workspace_id, receiver.cursor, _BATCH), request.up_to)
+            entries = await tx.events.page(request.workspace_id, receiver.cursor, _BATCH)
+            batch = [entry for entry in entries if entry.cursor <= request.up_to]
             if batch:
                 await tx.pushes.give_up(
                     request.workspace_id, batch[0].cursor, batch[-1].cursor, f"{request.failures} tries failed"

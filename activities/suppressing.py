@@ -28,7 +28,7 @@ from contracts.template import Stream
 from iterable.webhook_event import WebhookEvent
 from store.person import Person
 from store.store import Transaction
-from store.suppressions import Report, Suppression
+from store.suppressions import Report, Suppression, Told
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -51,9 +51,9 @@ _ECHO_AFTER = timedelta(hours=1)
 
 
 def reports_of(
-    people: Sequence[Person], event: WebhookEvent, ours: Event, catalog: Catalog, pushed_at: datetime | None = None
+    people: Sequence[Person], event: WebhookEvent, ours: Event, catalog: Catalog, told: Sequence[Told] = ()
 ) -> Iterator[Report]:
-    """What an event reports, for every name of its person. `pushed_at` is when we last told Iterable of that person.
+    """What an event reports, for every name of its person. `told` is what we told Iterable of that person.
 
     A skip is none of it, whatever its reason. `SuppressedByMessageService` and `InvalidRecipientEmail` are Iterable's
     own verdict on one message: it gives no cause and no scope, it can be undone there without any event, and a later
@@ -66,7 +66,7 @@ def reports_of(
         case EventKind.COMPLAINED:
             found = [(Cause.COMPLAINT, WORKSPACE)]
         case EventKind.UNSUBSCRIBED | EventKind.RESUBSCRIBED:
-            if _echoes(event, pushed_at):
+            if _echoes(event, ours.kind, told):
                 return
             scopes = _scopes(event, ours.kind, catalog)
             consequence = _CONSEQUENCES.get(event.source or "") if ours.kind is EventKind.UNSUBSCRIBED else None
@@ -113,12 +113,24 @@ def _may_be_email(catalog: Catalog, channel_id: int) -> bool:
     return channel is None or channel.medium == EMAIL
 
 
-def _echoes(event: WebhookEvent, pushed_at: datetime | None) -> bool:
-    """Whether an event is Iterable's echo of our own push. Events do not say whose program it was, so a change that
-    another one makes for the same person within the hour passes for an echo too: that person is suppressed by us."""
-    if pushed_at is None or event.source not in _OF_WRITERS or event.message_type_ids:
+def _echoes(event: WebhookEvent, kind: EventKind, told: Sequence[Told]) -> bool:
+    """Whether an event is Iterable's echo of our own push, or of its withdrawal.
+
+    Events do not say whose program it was, so an unsubscribe that another one makes for the same person within the hour
+    passes for an echo too: that person is suppressed by us. Once the suppression is removed here nothing would keep
+    mail from them any more, so from then on an unsubscribe is their own. A subscribe that another program makes within
+    the hour after a withdrawal passes for its echo: it is a lift too few, never one too many.
+    """
+    if event.source not in _OF_WRITERS or event.message_type_ids:
         return False
-    return pushed_at - _ECHO_BEFORE <= event.occurred_at <= pushed_at + _ECHO_AFTER
+    at = event.occurred_at
+    if kind is EventKind.RESUBSCRIBED:
+        return any(_is_soon_after(at, one.withdrawn_at) for one in told)
+    return any(_is_soon_after(at, one.pushed_at) and (one.removed_at is None or at <= one.removed_at) for one in told)
+
+
+def _is_soon_after(at: datetime, told_at: datetime | None) -> bool:
+    return told_at is not None and told_at - _ECHO_BEFORE <= at <= told_at + _ECHO_AFTER
 
 
 # ── suppressions → sends ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -294,7 +294,8 @@ def forget_command(
 ) -> None:
     """Erase a person from the database and never send to them again (GDPR).
 
-    Iterable has its own record: forget the person there too. Temporal's histories end with the namespace's retention.
+    Where the project knows people by user ids, so does the database: an address alone finds nobody there. Iterable has
+    its own record: forget the person there too. Temporal's histories end with the namespace's retention.
     """
     if address is None and user_id is None:
         stop(USAGE, "give an address, --user-id, or both")
@@ -302,6 +303,10 @@ def forget_command(
     async def do() -> None:
         store = await open_store(Settings())
         try:
+            async with store.read() as tx:
+                row = await tx.connectors.get(workspace)
+            if user_id is None and row is not None and row.settings.project_type == "userid":
+                stop(USAGE, f"{workspace} knows people by user ids: give --user-id; the address may stand beside it")
             people = Person.all_of(store.hasher, address, user_id)
             done = await forget(store, workspace, people, source="admin")
         finally:

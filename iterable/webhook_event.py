@@ -19,16 +19,16 @@ CORRELATION_KEY = "genieos"
 EMAIL_EVENTS = (
     "emailSend",
     "emailSendSkip",
-    "emailOpen",
-    "emailClick",
-    "hostedUnsubscribeClick",
     "emailBounce",
     "emailComplaint",
     "emailSubscribe",
     "emailUnSubscribe",
+    "emailOpen",
+    "emailClick",
+    "hostedUnsubscribeClick",
 )
 """Everything that a system webhook reports of email, and an export too (help centre, Swagger 1.8). Sends first: they
-name the message that the others are about."""
+name the message that the others are about; then what suppresses people."""
 SEND_EVENTS = frozenset({"emailSend", "emailSendSkip"})
 """What becomes of a message that Iterable took: it goes out, or it is skipped."""
 ReadFrom = Literal["export", "events"]

@@ -7,9 +7,8 @@ from typing import Any
 import orjson
 from sqlalchemy import delete, or_, select, update
 
-from contracts.suppression import Cause
 from store.repository import SealingRepository
-from store.tables import event, held_row, preview, send, suppression
+from store.tables import event, held_row, preview, send
 
 BODY = orjson.dumps({"forgotten": True})
 """What stands in place of an event's body."""
@@ -27,8 +26,16 @@ class Forgotten:
 class Forgetting(SealingRepository):
     """Queries that erase. The event's kind, time and campaign stay: they say nothing about a person any more."""
 
-    async def hashes_beside(self, workspace_id: str, hashes: Sequence[str]) -> set[str]:
-        """Other hashes that events give to the same person: the user id beside an address, and the other way round."""
+    async def all_hashes(self, workspace_id: str, hashes: Sequence[str]) -> set[str]:
+        """These and all other hashes that events give to the same person: the user id beside an address, another
+        address beside that user id, and so on."""
+        known, new = set[str](), set(hashes)
+        while new:
+            known |= new
+            new = await self._hashes_beside(workspace_id, sorted(new)) - known
+        return known
+
+    async def _hashes_beside(self, workspace_id: str, hashes: Sequence[str]) -> set[str]:
         rows = await self._connection.execute(
             select(event.c.recipient_hash, event.c.user_hash)
             .where(
@@ -38,17 +45,6 @@ class Forgetting(SealingRepository):
             .distinct()
         )
         return {one for row in rows for one in (row.recipient_hash, row.user_hash) if one is not None}
-
-    async def are_forgotten(self, workspace_id: str, hashes: Sequence[str]) -> set[str]:
-        """Those of the hashes that belong to people who were forgotten."""
-        rows = await self._connection.scalars(
-            select(suppression.c.recipient_hash).where(
-                suppression.c.workspace_id == workspace_id,
-                suppression.c.cause == Cause.FORGOTTEN.value,
-                self._one_of(suppression.c.recipient_hash, hashes),
-            )
-        )
-        return set(rows)
 
     async def forget(
         self, workspace_id: str, hashes: Sequence[str], pseudonym: Callable[[str], str]

@@ -97,11 +97,22 @@ class Suppression:
         return self.last_seen_at if lifted_between else self.first_seen_at
 
 
+@dataclass(frozen=True)
+class Told:
+    """When Iterable was told of a person because of one suppression, and when that it holds no more. `removed_at` is
+    when it was removed here after the push; None while it holds."""
+
+    pushed_at: datetime | None = None
+    removed_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+
+
 class Suppressions(SealingRepository):
     """Queries over suppressions."""
 
     async def record(self, workspace_id: str, reports: Sequence[Report], *, only_new: bool = False) -> int:
-        """Takes reports in; how many of them changed something. `only_new` leaves alone what holds already.
+        """Takes reports in; how many of them changed something. `only_new` leaves alone what holds already. Whoever was
+        forgotten stays without a name, whoever reports them again.
 
         One writer of a workspace at a time: the feed's row is locked until the transaction ends, so that readers by
         cursor see changes in the order of their cursors.
@@ -109,7 +120,7 @@ class Suppressions(SealingRepository):
         if not reports:
             return 0
         cursor = await self._reserve(workspace_id, len(reports))
-        seal = self._keyring.seal
+        forgotten = await self.are_forgotten(workspace_id, [one.person.recipient_hash for one in reports])
         values: list[dict[str, Any]] = []
         for number, one in enumerate(reports, start=cursor):
             person, at = one.person, microseconds(one.at)
@@ -121,7 +132,7 @@ class Suppressions(SealingRepository):
                     "cause": one.cause.value,
                     "scope": one.scope,
                     "cursor": number,
-                    "identity": seal(_PREFIX[person.kind] + person.value.encode(), _place(workspace_id, person)),
+                    "identity": None if person.recipient_hash in forgotten else self._identity(workspace_id, person),
                     "source": None if one.lifts else one.source,
                     "reason": None if one.lifts else without_addresses(one.reason),
                     "event_id": None if one.lifts else one.event_id,
@@ -186,6 +197,18 @@ class Suppressions(SealingRepository):
             .values(identity=None)
         )
 
+    async def are_forgotten(self, workspace_id: str, recipient_hashes: Sequence[str]) -> set[str]:
+        """Those of the hashes that belong to people who were forgotten, unless an admin has lifted that since."""
+        rows = await self._connection.scalars(
+            select(_S.recipient_hash).where(
+                _S.workspace_id == workspace_id,
+                _S.cause == Cause.FORGOTTEN.value,
+                _HOLDS,
+                self._one_of(_S.recipient_hash, recipient_hashes),
+            )
+        )
+        return set(rows)
+
     async def of(
         self, workspace_id: str, recipient_hashes: Sequence[str], *, lifted: bool = False
     ) -> defaultdict[str, list[Suppression]]:
@@ -246,13 +269,13 @@ class Suppressions(SealingRepository):
     async def mark(
         self, workspace_id: str, marks: Sequence[tuple[Suppression, PushState, str | None]], *, at: datetime | None
     ) -> None:
-        """Records where Iterable stands: (suppression, state, problem). `at` is the moment the request leaves; without
-        it the moment stays."""
+        """Records where Iterable stands: (suppression, state, problem). `at` is the moment the request leaves, of a
+        push or of a withdrawal, as all the states say; without it the moments stay."""
         if not marks:
             return
         values: dict[str, Any] = {"push_state": bindparam("now_state"), "push_problem": bindparam("now_problem")}
         if at is not None:
-            values["pushed_at"] = at
+            values["withdrawn_at" if marks[0][1] == "withdrawing" else "pushed_at"] = at
         await self._connection.execute(
             update(suppression)
             .where(
@@ -274,23 +297,23 @@ class Suppressions(SealingRepository):
             ],
         )
 
-    async def pushed_moments(self, workspace_id: str, recipient_hashes: Sequence[str]) -> dict[str, datetime]:
-        """When Iterable was last told of people, by hash. Absent are those it was never told of, and those it certainly
-        did not take: no echo comes of them."""
-        found: dict[str, datetime] = {}
+    async def told(self, workspace_id: str, recipient_hashes: Sequence[str]) -> dict[str, list[Told]]:
+        """When Iterable was last told of people, by hash. Absent are those it was never told of, and pushes that it
+        certainly did not take: no echo comes of them."""
+        found: defaultdict[str, list[Told]] = defaultdict(list)
         for start in range(0, len(recipient_hashes), IN_BATCH):
             rows = await self._connection.execute(
-                select(_S.recipient_hash, func.max(_S.pushed_at).label("pushed_at"))
-                .where(
-                    _S.workspace_id == workspace_id,
+                _SEEN.where(
                     _S.recipient_hash.in_(recipient_hashes[start : start + IN_BATCH]),
-                    _S.pushed_at.is_not(None),
-                    or_(_S.push_state != "not_pushed", _S.push_problem == UNCLEAR),
-                )
-                .group_by(_S.recipient_hash)
+                    or_(_S.pushed_at.is_not(None), _S.withdrawn_at.is_not(None)),
+                ),
+                {"of_workspace": workspace_id},
             )
-            found |= {row.recipient_hash: row.pushed_at for row in rows}
-        return found
+            for row in rows:
+                told = _told(row)
+                if told.pushed_at is not None or told.withdrawn_at is not None:
+                    found[row.recipient_hash].append(told)
+        return dict(found)
 
     # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -306,6 +329,9 @@ class Suppressions(SealingRepository):
         if last is None:
             raise RuntimeError("the cursors that were just reserved are not there")
         return last - count + 1
+
+    def _identity(self, workspace_id: str, person: Person) -> bytes:
+        return self._keyring.seal(_PREFIX[person.kind] + person.value.encode(), _place(workspace_id, person))
 
     def _with_person(self, workspace_id: str, row: Row[Any]) -> Suppression:
         if row.identity is None:
@@ -358,3 +384,13 @@ def _suppression(row: Row[Any], person: Person | None = None) -> Suppression:
         pushed_at=row.pushed_at,
         person=person,
     )
+
+
+def _told(row: Row[Any]) -> Told:
+    was_taken = row.push_state != "not_pushed" or row.push_problem == UNCLEAR
+    pushed_at = row.pushed_at if was_taken else None
+    lifted_at = row.lifted_at
+    is_removed = lifted_at is not None and (
+        lifted_at > row.last_seen_at or (pushed_at is not None and lifted_at > pushed_at)
+    )
+    return Told(pushed_at, lifted_at if is_removed else None, row.withdrawn_at)

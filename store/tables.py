@@ -444,6 +444,7 @@ suppression = Table(
     Column("push_state", String(16)),
     Column("push_problem", String(16)),
     Column("pushed_at", Moment),
+    Column("withdrawn_at", Moment),
     UniqueConstraint("workspace_id", "cursor"),
 )
 

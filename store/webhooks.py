@@ -114,7 +114,11 @@ class WebhookAccess(SealingRepository):
         return await self.token_hashes(workspace_id) == [hash_]
 
     async def withdraw(self, workspace_id: str, token: SecretStr) -> None:
-        """Takes a token back that nobody has been shown, unless Iterable's webhook sends it by now."""
+        """Takes a token back that nobody has been shown, unless Iterable's webhook sends it by now. Until the
+        transaction ends nobody can note that it does."""
+        await self._connection.execute(
+            select(connector.c.workspace_id).where(connector.c.workspace_id == workspace_id).with_for_update()
+        )
         if await self.handed_over(workspace_id) != token:
             return
         await self._connection.execute(

@@ -1,9 +1,11 @@
 """BackfillWorkflow: reads from Iterable's export what webhooks may have lost."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.backfill import BackfillActivities
@@ -23,16 +25,32 @@ EXPORT_TIMEOUT = timedelta(minutes=30)
 EXPORT_HEARTBEAT = timedelta(minutes=2)
 """Iterable may compute for two minutes before the first piece comes, and nobody waits."""
 EXPORT_PATIENCE = timedelta(hours=12)
-"""For one window and kind of event; then the run fails, and the next one begins where the last good one ended."""
+"""For one window and kind of event; then the run reads the other kinds and fails, and the next one begins where the
+last good one ended."""
 WINDOW = timedelta(days=1)
 """A longer span is read in parts, so that an export that breaks off does not begin all over."""
 MOST_WINDOWS = 30
 """Parts of one run; the rest goes into the next, with a history of its own."""
+_IN_THE_OLD_ORDER = (
+    *EMAIL_EVENTS[:2],
+    "emailOpen",
+    "emailClick",
+    "hostedUnsubscribeClick",
+    "emailBounce",
+    "emailComplaint",
+    "emailSubscribe",
+    "emailUnSubscribe",
+)
+"""For runs that began with it."""
 
 
 @workflow.defn(name="BackfillWorkflow")
 class BackfillWorkflow:
     """plan → for every window and kind of event: read → note how far."""
+
+    def __init__(self) -> None:
+        self._done = BackfillResult()
+        self._failed: dict[str, ActivityError] = {}
 
     @workflow.run
     async def run(self, received: Received[BackfillRequest] | None = None) -> BackfillResult:
@@ -41,32 +59,52 @@ class BackfillWorkflow:
         return await self._backfill(request)
 
     async def _backfill(self, request: BackfillRequest) -> BackfillResult:
-        """Exports are read one after the other: Iterable allows four a minute."""
+        """Exports are read one after the other: Iterable allows four a minute.
+
+        A kind that cannot be read holds up none of the others: they are read to the end, then the run fails. Nothing is
+        noted from that window on, so that the next run reads it all again.
+        """
         plan = await self._plan(request)
-        read, found, windows = request.so_far.read, request.so_far.found, 0
-        since = plan.since
-        while since < plan.until:
+        names = request.event_names or (EMAIL_EVENTS if _reads_on() else _IN_THE_OLD_ORDER)
+        self._done = request.so_far
+        since, windows = plan.since, 0
+        while since < plan.until and len(self._failed) < len(names):
             until = min(since + WINDOW, plan.until)
-            step = f"reads {moment(since)} to {moment(until)} UTC"
-            for name in request.event_names or EMAIL_EVENTS:
-                show_backfill(request, "reading", BackfillResult(read=read, found=found), f"{step}: {name}")
-                part = await self._read(
-                    ExportWindow(workspace_id=request.workspace_id, event_name=name, since=since, until=until)
-                )
-                read += part.read
-                found += part.found
-            if request.since is None:
+            await self._read_window(request, names, since, until)
+            if request.since is None and not self._failed:
                 await self._note(request, since, until)
             since = until
             windows += 1
             if windows == MOST_WINDOWS and since < plan.until:
-                rest = {"so_far": BackfillResult(read=read, found=found)}
+                if self._failed:
+                    break
+                rest = {"so_far": self._done}
                 workflow.continue_as_new(
                     request.model_copy(update=rest if request.since is None else rest | {"since": since})
                 )
-        done = BackfillResult(read=read, found=found)
-        show_backfill(request, "done", done, "nothing, this run is over")
-        return done
+        if self._failed:
+            raise next(iter(self._failed.values()))
+        show_backfill(request, "done", self._done, "nothing, this run is over")
+        return self._done
+
+    async def _read_window(
+        self, request: BackfillRequest, names: Sequence[str], since: datetime, until: datetime
+    ) -> None:
+        step = f"reads {moment(since)} to {moment(until)} UTC"
+        for name in names:
+            if name in self._failed:
+                continue
+            show_backfill(request, "reading", self._done, f"{step}: {name}")
+            try:
+                part = await self._read(
+                    ExportWindow(workspace_id=request.workspace_id, event_name=name, since=since, until=until)
+                )
+            except ActivityError as error:
+                if is_cancelled_exception(error) or not _reads_on():
+                    raise
+                self._failed[name] = error
+                continue
+            self._done = BackfillResult(read=self._done.read + part.read, found=self._done.found + part.found)
 
     async def _plan(self, request: BackfillRequest) -> BackfillPlan:
         if request.since is not None and request.until is not None:
@@ -96,3 +134,8 @@ class BackfillWorkflow:
             start_to_close_timeout=OWN_TIMEOUT,
             retry_policy=OWN,
         )
+
+
+def _reads_on() -> bool:
+    """Runs that began before what suppresses came first, and before one kind held up no other, end as they began."""
+    return workflow.patched("one-kind-holds-up-no-other")

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.hooks import set_up
 from activities.install import InstallActivities
 from contracts.connector import ConnectorSettings, ConnectorState, DataCenter
 from contracts.errors import ErrorCode
@@ -19,6 +20,7 @@ from contracts.finding import Finding, Level
 from contracts.install import CheckReport, CheckRequest, TokenRotation
 from contracts.names import WEBHOOK_TOKEN_HEADER
 from iterable.client import BaseUrls, IterableClient
+from iterable.errors import Refused
 from sandbox.app import create_app
 from sandbox.project import Project
 from sandbox.settings import ProjectSettings, SandboxSettings
@@ -394,3 +396,72 @@ async def test_rotation_tells_what_to_do_where_iterable_has_no_webhook(rig: Rig)
     assert URL in rotated.webhook.advice
     async with rig.store.read() as tx:
         assert await tx.webhooks.token_hashes("acme") == [token_hash("n" * 43)]
+
+
+async def test_a_refused_key_degrades_a_connector_whose_token_waits(rig: Rig) -> None:
+    await rig.install()
+    async with rig.store.begin() as tx:
+        await tx.connectors.webhook_came("acme")
+        await tx.webhooks.hand_over("acme", SecretStr(TOKEN))
+    rig.world.keys._grants.pop(rig.project.keys["server"])
+    state, findings = await rig.look()
+    assert state is ConnectorState.DEGRADED
+    assert findings["key"].code == ErrorCode.API_KEY_INVALID
+
+
+async def test_a_token_that_iterable_refuses_is_told_of_beside_all_that_is_well(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.install()
+    rig.add_webhook()
+    async with rig.store.begin() as tx:
+        await tx.connectors.webhook_came("acme")
+        await tx.webhooks.hand_over("acme", SecretStr(TOKEN))
+
+    async def refuse(*_: object, **__: object) -> Finding:
+        raise Refused("PUT /api/webhooks/{id}", status=400)
+
+    monkeypatch.setattr("activities.install.set_up", refuse)
+    state, findings = await rig.look()
+    assert state is ConnectorState.DEGRADED
+    assert "could not be told of the new token" in findings["webhook"].found
+    assert findings["key"].level is Level.OK
+
+
+async def test_rotation_tells_what_to_do_where_the_key_is_refused(rig: Rig) -> None:
+    await rig.install(webhook_token_overlap_seconds=3600)
+    rig.add_webhook()
+    new = "n" * 43
+    async with rig.store.begin() as tx:
+        await tx.webhooks.hand_over("acme", SecretStr(TOKEN))
+        await tx.webhooks.hand_over("acme", SecretStr(new))
+    rig.world.keys._grants.pop(rig.project.keys["server"])
+    rotation = TokenRotation(workspace_id="acme", token_hash=token_hash(new))
+    rotated = await ActivityEnvironment().run(rig.activities.rotate_webhook_token, rotation)
+    assert "by hand" in rotated.webhook.advice
+    async with rig.store.read() as tx:
+        assert set(await tx.webhooks.token_hashes("acme")) == {token_hash(TOKEN), token_hash(new)}
+
+
+@pytest.mark.parametrize("uninstalled", [False, True])
+async def test_a_token_that_is_taken_back_while_iterable_is_told_of_it_stays_valid(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, uninstalled: bool
+) -> None:
+    await rig.install()
+    webhook = rig.add_webhook()
+    async with rig.store.begin() as tx:
+        await tx.webhooks.hand_over("acme", SecretStr(TOKEN))
+
+    async def told_meanwhile(*arguments: Any, **options: Any) -> Finding:
+        finding = await set_up(*arguments, **options)
+        async with rig.store.begin() as tx:
+            await tx.webhooks.withdraw("acme", SecretStr(TOKEN))
+            if uninstalled:
+                await tx.connectors.set_state("acme", ConnectorState.UNINSTALLED, None)
+        return finding
+
+    monkeypatch.setattr("activities.install.set_up", told_meanwhile)
+    await ActivityEnvironment().run(rig.activities.set_up_webhook, "acme")
+    assert rig.project.webhooks[webhook].headers == [(WEBHOOK_TOKEN_HEADER, TOKEN)]
+    async with rig.store.read() as tx:
+        assert await tx.webhooks.token_hashes("acme") == ([] if uninstalled else [token_hash(TOKEN)])

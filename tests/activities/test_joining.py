@@ -24,6 +24,7 @@ from contracts.inbox import DrainResult, InboxShard
 from contracts.names import send_workflow_id
 from contracts.send import SendStatus
 from contracts.shadow import Shadow
+from contracts.suppression import Cause
 from iterable.webhook_event import occurrence_key
 from runtime.clients import client_factory
 from runtime.settings import Settings
@@ -355,6 +356,38 @@ async def test_events_whose_key_is_gone_hold_up_none_of_the_others(ledger: Ledge
     assert (result.drained, result.set_aside) == (4, 0)
     async with store.read() as tx:
         assert await tx.events._connection.scalar(select(func.count()).where(event.c.recipient_hash.is_not(None))) == 0
+
+
+async def test_forgetting_follows_a_person_from_name_to_name(ledger: Ledger) -> None:
+    """Afterwards nothing tells any more that the names belong together."""
+    store = ledger.store
+    await ledger.sent("s1", 0, "third@example.com")
+    chain = [("first@example.com", "u1"), ("second@example.com", "u1"), ("second@example.com", "u2")]
+    chain.append(("third@example.com", "u2"))
+    events = [
+        raw("emailOpen", at, f"m{at}", email=email) | {"userId": user_id} for at, (email, user_id) in enumerate(chain)
+    ]
+    await ledger.drain(*events, raw("emailOpen", 9, "m9", email="other@example.com"))
+    done = await forget(store, "acme", [Person.by_email(store.hasher, "first@example.com")], source="t")
+    assert (done.events, done.sends) == (4, 1)
+    hashes = sorted({hash_ for email, user_id in chain for hash_ in store.hasher.all_of(email, user_id)})
+    async with store.read() as tx:
+        assert await tx.suppressions.are_forgotten("acme", hashes) == set(hashes)
+
+
+async def test_what_is_reported_after_a_forgetting_was_lifted_is_heard_again(ledger: Ledger) -> None:
+    store = ledger.store
+    person = Person.by_email(store.hasher, "ann@example.com")
+    await forget(store, "acme", [person], source="t")
+    await ledger.drain(raw("emailComplaint", 1, "m1"))
+    async with store.begin() as tx:
+        assert [one.cause for one in await tx.suppressions.lift("acme", person.recipient_hash, list(Cause))] == [
+            Cause.FORGOTTEN
+        ]
+    await ledger.drain(raw("emailComplaint", 2, "m2"))
+    async with store.read() as tx:
+        held = (await tx.suppressions.of("acme", [person.recipient_hash]))[person.recipient_hash]
+    assert [one.cause for one in held] == [Cause.COMPLAINT]
 
 
 async def test_a_batch_is_bounded_by_events_and_by_bytes(ledger: Ledger) -> None:

@@ -165,7 +165,8 @@ async def test_what_is_given_up_is_noted_and_passed_by(store: Store) -> None:
     await set_receiver(store)
     activities = PushActivities(store, allow_private=True)
     given_up = REQUEST.model_copy(update={"failures": 20, "up_to": 2})
-    await ActivityEnvironment().run(activities.give_up_batch, given_up)
+    for _ in range(2):  # the first answer may get lost
+        await ActivityEnvironment().run(activities.give_up_batch, given_up)
     async with store.read() as tx:
         (letter,) = await tx.pushes.dead_letters("acme")
         receiver = await tx.pushes.get("acme")

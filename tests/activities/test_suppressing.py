@@ -15,7 +15,7 @@ from contracts.template import Stream
 from iterable.webhook_event import parse
 from store.keyring import KeyedHasher
 from store.person import Person
-from store.suppressions import Suppression
+from store.suppressions import Suppression, Told
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 RECEIPTS, NEWS, OTHER_NEWS, SMS, UNKNOWN = 1, 2, 3, 4, 99
@@ -40,14 +40,14 @@ HASHER = KeyedHasher(b"pepper")
 BOTH: list[Stream] = ["transactional", "marketing"]
 
 
-def said(name: str, pushed_at: datetime | None = None, catalog: Catalog = CATALOG, **fields: Any) -> list[Any]:
+def said(name: str, *told: Told, catalog: Catalog = CATALOG, **fields: Any) -> list[Any]:
     """(cause, scope, lifts) of everything that an event reports."""
     payload = {"email": "Ann@Example.com", "eventName": name}
     event = parse(orjson.dumps({**payload, "dataFields": {"createdAt": "2026-01-02 12:00:00 +00:00", **fields}}))
     kind = kind_of(event)
     assert kind is not None
     people = Person.all_of(HASHER, event.email, event.user_id)
-    found = list(reports_of(people, event, read(event, kind, "0" * 64), catalog, pushed_at))
+    found = list(reports_of(people, event, read(event, kind, "0" * 64), catalog, told))
     assert {report.at for report in found} <= {NOON}
     assert {report.person.value for report in found} <= {"ann@example.com"}
     return [(report.cause, report.scope, report.lifts) for report in found]
@@ -118,10 +118,31 @@ def test_what_an_event_reports(name: str, fields: dict[str, Any], expected: list
 def test_only_what_a_program_did_soon_after_our_push_is_its_echo(
     source: str, ids: dict[str, Any], minutes: int, is_echo: bool
 ) -> None:
-    pushed_at = NOON - timedelta(minutes=minutes)
-    assert (said("emailUnSubscribe", pushed_at, unsubSource=source, **ids) == []) is is_echo
-    assert (said("emailSubscribe", pushed_at, signupSource=source, **ids) == []) is is_echo
-    assert said("emailUnSubscribe", None, unsubSource=source, **ids) != []
+    told_at = NOON - timedelta(minutes=minutes)
+    pushed, withdrawn = Told(pushed_at=told_at), Told(withdrawn_at=told_at)
+    assert (said("emailUnSubscribe", pushed, unsubSource=source, **ids) == []) is is_echo
+    assert (said("emailSubscribe", withdrawn, signupSource=source, **ids) == []) is is_echo
+    assert said("emailUnSubscribe", unsubSource=source, **ids) != []
+    assert said("emailUnSubscribe", withdrawn, unsubSource=source, **ids) != []  # an opt-out after we took ours back
+    assert said("emailSubscribe", pushed, signupSource=source, **ids) != []
+
+
+@pytest.mark.parametrize(
+    ("removed", "is_echo"),
+    [
+        (1, True),  # it comes late, and happened while the suppression held
+        (-1, False),  # nothing of ours holds any more: it is the person's own
+    ],
+)
+def test_an_unsubscribe_after_the_removal_of_what_was_pushed_is_no_echo(removed: int, is_echo: bool) -> None:
+    told = Told(
+        pushed_at=NOON - timedelta(minutes=5),
+        removed_at=NOON + timedelta(minutes=removed),
+        withdrawn_at=NOON + timedelta(minutes=10),
+    )
+    assert (said("emailUnSubscribe", told, unsubSource="API", channelIds=[NEWS]) == []) is is_echo
+    holds_too = Told(pushed_at=NOON - timedelta(minutes=5))
+    assert said("emailUnSubscribe", told, holds_too, unsubSource="API", channelIds=[NEWS]) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What happens to events after they came in: over a real server, with a sandbox that delivers badly."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -14,20 +15,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from temporalio import activity
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
-from temporalio.worker import Worker
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activities.forgetting import forget
 from activities.signing import new_secret
 from activities.waking import wake_inboxes
 from cli.sending import start_send
-from contracts.backfill import BackfillRequest, BackfillResult, ExportWindow
+from contracts.backfill import BackfillPlan, BackfillRequest, BackfillResult, ExportWindow
 from contracts.connector import ConnectorStatus
+from contracts.errors import ErrorCode
 from contracts.event import EventKind, TimelinePage
 from contracts.names import BACKFILL_WORKFLOW, backfill_schedule_id, connector_workflow_id
 from contracts.send import SendRequest, SendResult, SendStatus
 from endpoint.tokens import HEADER
+from iterable.webhook_event import EMAIL_EVENTS
+from runtime.converter import data_converter
 from store.person import Person
 from store.tables import event, send
 from tests.stage import Project, Stage, served
@@ -173,6 +178,99 @@ async def test_a_long_back_fill_counts_what_all_of_its_runs_read(the_stage: Stag
             result_type=BackfillResult,
         )
     assert done == BackfillResult(read=70, found=35)
+
+
+async def test_a_kind_that_cannot_be_read_holds_up_no_other_and_nothing_is_noted(the_stage: Stage) -> None:
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    read: list[tuple[str, int]] = []
+    noted: list[BackfillPlan] = []
+
+    @activity.defn(name="plan_backfill")
+    async def plan_backfill(workspace_id: str) -> BackfillPlan:
+        return BackfillPlan(workspace_id=workspace_id, since=since, until=since + timedelta(days=3))
+
+    @activity.defn(name="read_export")
+    async def read_export(window: ExportWindow) -> BackfillResult:
+        day = (window.since - since).days
+        read.append((window.event_name, day))
+        if window.event_name == "emailComplaint" and day == 1:
+            raise ApplicationError("no", type=ErrorCode.PROVIDER_REJECTED, non_retryable=True)
+        return BackfillResult(read=1, found=1)
+
+    @activity.defn(name="finish_backfill")
+    async def finish_backfill(done: BackfillPlan) -> None:
+        noted.append(done)
+
+    queue = f"export-{uuid.uuid4().hex}"
+    activities = [plan_backfill, read_export, finish_backfill]
+    async with Worker(the_stage.client, task_queue=queue, workflows=[BackfillWorkflow], activities=activities):
+        with pytest.raises(WorkflowFailureError):
+            await the_stage.client.execute_workflow(
+                BACKFILL_WORKFLOW,
+                BackfillRequest(workspace_id="acme"),
+                id=queue,
+                task_queue=queue,
+                result_type=BackfillResult,
+            )
+    assert [name for name, day in read if day == 0] == [
+        "emailSend",
+        "emailSendSkip",
+        "emailBounce",
+        "emailComplaint",
+        "emailSubscribe",
+        "emailUnSubscribe",
+        "emailOpen",
+        "emailClick",
+        "hostedUnsubscribeClick",
+    ]
+    assert [name for name, day in read if day == 1] == list(EMAIL_EVENTS)
+    assert [name for name, day in read if day == 2] == [name for name in EMAIL_EVENTS if name != "emailComplaint"]
+    assert [one.since for one in noted] == [since]
+
+
+@pytest.mark.parametrize("failing", [None, "emailClick"])
+async def test_a_run_that_began_in_the_old_order_replays(
+    the_stage: Stage, monkeypatch: pytest.MonkeyPatch, failing: str | None
+) -> None:
+    read: list[str] = []
+    replayed: list[str] = []
+    read_now = BackfillWorkflow._read
+
+    async def read_again(run: BackfillWorkflow, window: ExportWindow) -> BackfillResult:
+        replayed.append(window.event_name)  # a replay compares which activities there are, not what they were given
+        return await read_now(run, window)
+
+    @activity.defn(name="read_export")
+    async def read_export(window: ExportWindow) -> BackfillResult:
+        read.append(window.event_name)
+        if window.event_name == failing:
+            raise ApplicationError("no", type=ErrorCode.PROVIDER_REJECTED, non_retryable=True)
+        return BackfillResult(read=1, found=1)
+
+    queue = f"export-{uuid.uuid4().hex}"
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    unsandboxed = UnsandboxedWorkflowRunner()
+    with monkeypatch.context() as before:
+        before.setattr("workflows.backfill._reads_on", lambda: False)
+        async with Worker(
+            the_stage.client,
+            task_queue=queue,
+            workflows=[BackfillWorkflow],
+            activities=[read_export],
+            workflow_runner=unsandboxed,
+        ):
+            handle = await the_stage.client.start_workflow(
+                BACKFILL_WORKFLOW,
+                BackfillRequest(workspace_id="acme", since=since, until=since + timedelta(days=2)),
+                id=queue,
+                task_queue=queue,
+            )
+            with pytest.raises(WorkflowFailureError) if failing else contextlib.nullcontext():
+                await handle.result()
+    replayer = Replayer(workflows=[BackfillWorkflow], data_converter=data_converter, workflow_runner=unsandboxed)
+    monkeypatch.setattr(BackfillWorkflow, "_read", read_again)
+    await replayer.replay_workflow(await handle.fetch_history())
+    assert replayed == read
 
 
 async def _has_messages(project: Project, count: int) -> bool:

@@ -371,3 +371,20 @@ async def test_removals_stay_here_unless_the_admin_lets_them_be_pushed(project: 
     assert (await synced(project)).withdrawn == 0
     assert await status(project, "ann@example.com", "marketing") is SendStatus.SENT
     assert await status(project, "own@example.com", "marketing") is SendStatus.SUPPRESSED
+
+
+async def test_an_opt_out_after_a_removal_is_no_echo_and_outlives_the_withdrawal(project: Project) -> None:
+    await all_list(project, "ann@example.com", push_removals=True)
+    marketing = (await channels(project))["marketing"]
+    await suppress(project, "ann@example.com")
+    await synced(project)
+    await drained(project, 2)
+    await remove(project, "ann@example.com")
+    # By the customer's own preference centre, which is a program as we are.
+    left_at = datetime.now(UTC).timestamp() + 1  # Iterable tells whole seconds
+    await tell(project, "emailUnSubscribe", "ann@example.com", at=left_at, unsubSource="API", channelIds=[marketing])
+    (own,) = await until(lambda: known(project, "ann@example.com"), lambda found: found != [])
+    assert own.cause is Cause.UNSUBSCRIBE
+    await synced(project)
+    assert (await profile(project, "ann@example.com"))["unsubscribedChannelIds"] == [marketing]
+    assert await status(project, "ann@example.com", "marketing") is SendStatus.SUPPRESSED

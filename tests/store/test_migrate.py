@@ -64,3 +64,26 @@ async def test_suppressions_of_the_first_schema_live_on_and_survive_the_way_back
         rows = await connection.execute(text("SELECT cause, since FROM suppression"))
         assert [tuple(row) for row in rows] == [("complaint", 1)]
     await engine.dispose()
+
+
+async def test_moments_of_withdrawals_go_into_a_place_of_their_own_and_back(database_url: str) -> None:
+    await migrate(database_url, "0013")
+    engine = make_engine(database_url)
+    rows = {"withdrawn": 7, "pushed": 8}
+    insert = text(
+        "INSERT INTO suppression (workspace_id, recipient_hash, cause, scope, cursor, push_state, pushed_at)"
+        " VALUES ('acme', :state, 'manual', 'workspace', :moment, :state, :moment)"
+    )
+    moments = text("SELECT push_state, pushed_at, withdrawn_at FROM suppression ORDER BY cursor")
+    async with engine.begin() as connection:
+        for state, moment in rows.items():
+            await connection.execute(insert, {"state": state, "moment": moment})
+    await migrate(database_url)
+    async with engine.begin() as connection:
+        assert [tuple(row) for row in await connection.execute(moments)] == [("withdrawn", 7, 7), ("pushed", 8, None)]
+        await connection.execute(text("UPDATE suppression SET pushed_at = 3 WHERE push_state = 'withdrawn'"))
+    await migrate(database_url, "0013")
+    async with engine.begin() as connection:
+        found = await connection.execute(text("SELECT push_state, pushed_at FROM suppression ORDER BY cursor"))
+        assert {row.push_state: row.pushed_at for row in found} == rows
+    await engine.dispose()

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from contracts.suppression import WORKSPACE, Cause
 from store.person import Person
 from store.store import Store
-from store.suppressions import UNCLEAR, Report, Suppression
+from store.suppressions import UNCLEAR, PushState, Report, Suppression, Told
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 NAMES = ("ann@example.com", "bob@example.com")
@@ -243,12 +243,69 @@ async def test_only_our_own_that_concern_marketing_are_pushed_and_only_once(stor
         assert [one.recipient_hash for one in await tx.suppressions.to_withdraw("acme", 0, 100)] == [
             first.recipient_hash
         ]
-        assert await tx.suppressions.pushed_moments("acme", [first.recipient_hash, "0" * 64]) == {
-            first.recipient_hash: at(1)
-        }
+        told = await tx.suppressions.told("acme", [first.recipient_hash, second.recipient_hash, "0" * 64])
+        assert [one.pushed_at for one in told[first.recipient_hash]] == [at(1)]
+        assert set(told) == {first.recipient_hash}
         await tx.suppressions.mark("acme", [(second, "not_pushed", UNCLEAR)], at=None)
         await tx.suppressions.lift("acme", second.recipient_hash, [Cause.IMPORT])
         withdrawn = {one.recipient_hash for one in await tx.suppressions.to_withdraw("acme", 0, 100)}
         assert withdrawn == {first.recipient_hash, second.recipient_hash}  # Iterable may have the other one as well
     await record(store, replace(of("manual@x.test", Cause.MANUAL), at=datetime.now(UTC) + timedelta(seconds=1)))
     assert await to_push(store) == ["manual@x.test"]
+
+
+async def test_what_iterable_was_told_of_is_known_with_each_of_its_moments(store: Store) -> None:
+    """The echo of a push may come after the withdrawal, and a suppression may be pushed again."""
+    person = ann(store)
+
+    async def told() -> list[Told]:
+        async with store.read() as tx:
+            return (await tx.suppressions.told("acme", [person.recipient_hash])).get(person.recipient_hash, [])
+
+    async def mark(state: PushState, problem: str | None = None, moment: datetime | None = None) -> None:
+        async with store.begin() as tx:
+            (one,) = (await tx.suppressions.of("acme", [person.recipient_hash], lifted=True))[person.recipient_hash]
+            await tx.suppressions.mark("acme", [(one, state, problem)], at=moment)
+
+    await record(store, Report(person, Cause.MANUAL, WORKSPACE, at(0)))
+    assert await told() == []
+    await mark("pushing", moment=at(1))
+    assert await told() == [Told(pushed_at=at(1))]
+    await record(store, Report(person, Cause.MANUAL, WORKSPACE, at(2), lifts=True))
+    assert await told() == [Told(at(1), at(2))]
+    await mark("withdrawing", moment=at(3))
+    await mark("withdrawn")
+    assert await told() == [Told(at(1), at(2), at(3))]
+    await record(store, Report(person, Cause.MANUAL, WORKSPACE, at(4)))
+    assert await told() == [Told(at(1), at(2), at(3))]  # it holds again, but was not pushed again
+    await mark("pushing", moment=at(5))
+    assert await told() == [Told(at(5), None, at(3))]
+    await mark("not_pushed", "not_found")
+    assert await told() == [Told(None, None, at(3))]
+
+
+async def test_who_was_forgotten_stays_nameless_until_an_admin_lifts_it(store: Store) -> None:
+    """An old file may have their address still."""
+    person, bob = ann(store), Person.by_email(store.hasher, NAMES[1])
+
+    async def names() -> list[str | None]:
+        async with store.read() as tx:
+            page = await tx.suppressions.page("acme", 0, 10)
+        return sorted(one.person.value for one in page if one.person is not None)
+
+    async def forgotten() -> set[str]:
+        async with store.read() as tx:
+            return await tx.suppressions.are_forgotten("acme", [person.recipient_hash, bob.recipient_hash])
+
+    await record(store, Report(person, Cause.FORGOTTEN, WORKSPACE, at(0)))
+    async with store.begin() as tx:
+        await tx.suppressions.forget("acme", [person.recipient_hash])
+    again = [Report(one, Cause.IMPORT, WORKSPACE, at(1)) for one in (person, bob)]
+    assert await record(store, *again) == 2
+    assert await names() == [bob.value]
+    assert await forgotten() == {person.recipient_hash}
+    async with store.begin() as tx:
+        await tx.suppressions.lift("acme", person.recipient_hash, [Cause.FORGOTTEN])
+    assert await forgotten() == set()
+    await record(store, Report(person, Cause.MANUAL, WORKSPACE, at(2)))
+    assert await names() == [person.value, bob.value]
