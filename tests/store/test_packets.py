@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from store.inbox import Batch
+from store.inbox import NOTHING_PASSED, Batch
 from store.keyring import Keyring, new_key_text, parse_keys
+from store.packing import taken_at
 from store.store import Store
 from store.tables import packet
 
@@ -110,3 +111,37 @@ async def test_a_packet_that_no_key_opens_is_out_of_the_way_until_its_key_is_bac
         assert await tx.inbox.replay("acme", problem.id) == [0, 0, 0]
         assert await tx.inbox.problems("acme", 10) == []
         assert await tx.inbox.counts("acme") == (3, 0)
+
+
+async def test_what_is_left_lying_for_want_of_its_key_hides_nothing_behind_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_clock", lambda: NOW)
+    at_home = store._keyring
+    for ring in (at_home, Keyring(parse_keys(new_key_text()))) * 2:
+        store._keyring = ring
+        await store.keep(bodies(2), 0)
+    store._keyring = at_home
+    passed, seen, sealed = NOTHING_PASSED, 0, 0
+    for _ in range(4):
+        async with store.begin() as tx:
+            batch = await tx.inbox.batch("acme", 0, 1, BYTES, passed)
+            await tx.inbox.remove([one.id for one in batch.waiting])
+        seen += len(batch.waiting)
+        for one in batch.unopened:
+            assert one.key_missing
+            assert one.received_at == NOW.replace(microsecond=678_000)
+            passed, sealed = passed.beyond(one), sealed + one.events
+    assert (seen, sealed, batch.more) == (4, 4, False)
+
+
+async def test_an_altered_packet_lacks_no_key(store: Store) -> None:
+    await store.keep(bodies(1), 0)
+    async with store.begin() as tx:
+        await tx.inbox._connection.execute(update(packet).values(key="0" * 30))
+        [one] = (await tx.inbox.batch("acme", 0, 1, BYTES)).unopened
+    assert not one.key_missing
+
+
+def test_a_key_of_an_older_release_tells_no_time() -> None:
+    assert taken_at("f" * 32) is None
