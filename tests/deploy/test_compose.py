@@ -11,10 +11,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from iterable.timeouts import Timeouts
-from runtime.settings import Settings
+from runtime.settings import Settings, what_is_wrong
 from store.keyring import parse_keys
 from worker import SHUTDOWN_GRACE
 
@@ -126,6 +127,18 @@ def test_settings_are_read_from_the_secrets_folder(tmp_path: Path, monkeypatch: 
     assert Settings().admin_token is not None
     monkeypatch.setenv("CONNECTOR_SECRETS_DIR", str(tmp_path / "nowhere"))
     assert Settings().admin_token is None
+
+
+@pytest.mark.parametrize("name", ["connector_admin_token", "connector_codec_token"])
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_a_token_whose_file_is_empty_is_refused(
+    name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONNECTOR_SECRETS_DIR", str(tmp_path))
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert what_is_wrong(refused.value).startswith(f"{name.upper()}: the token is empty")
 
 
 def test_every_setting_is_in_the_table_and_the_table_has_no_other() -> None:
