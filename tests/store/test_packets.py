@@ -1,11 +1,11 @@
 """Packets: many events in one sealed row, seen one by one."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
-from store.inbox import NOTHING_PASSED, Batch
+from store.inbox import NOTHING_PASSED, Arrival, Batch
 from store.keyring import Keyring, new_key_text, parse_keys
 from store.packing import taken_at
 from store.store import Store
@@ -145,3 +145,25 @@ async def test_an_altered_packet_lacks_no_key(store: Store) -> None:
 
 def test_a_key_of_an_older_release_tells_no_time() -> None:
     assert taken_at("f" * 32) is None
+
+
+async def test_since_when_the_oldest_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def since() -> datetime | None:
+        async with store.read() as tx:
+            return await tx.tallies.waiting_since()
+
+    assert await since() is None
+    await store.keep(bodies(1), 0)
+    async with store.begin() as tx:
+        await tx.inbox._connection.execute(update(packet).values(key="f" * 32))  # an older release's
+    assert await since() is None
+    async with store.begin() as tx:
+        await tx.inbox._connection.execute(delete(packet))
+    for moment in (NOW, NOW + timedelta(hours=1)):
+        monkeypatch.setattr(store, "_clock", lambda moment=moment: moment)
+        await store.keep(bodies(1), 0)
+    assert await since() == NOW.replace(microsecond=678_000)
+    earlier = NOW - timedelta(hours=1)
+    async with store.begin() as tx:
+        await tx.inbox.add([Arrival("other", 0, "e" * 64, b"{}", earlier)])
+    assert await since() == earlier
