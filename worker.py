@@ -42,7 +42,7 @@ from runtime.metrics import WorkerMetrics
 from runtime.observing import Observing
 from runtime.process import run_service, spare_the_collector, stop_signal
 from runtime.settings import Settings
-from runtime.temporal import add_search_attributes, connect, make_runtime, missing_search_attributes
+from runtime.temporal import add_search_attributes, connect, make_runtime, missing_search_attributes, why
 from store.store import Store
 from workflows.arguments import FittingArguments
 from workflows.backfill import BackfillWorkflow
@@ -278,8 +278,8 @@ async def _connected(
     while not stop.is_set():
         try:
             return await connect(settings, runtime=runtime, store=store, interceptors=interceptors)
-        except RuntimeError:
-            log.warning("worker.temporal_away", retry_seconds=CONNECT_EVERY.total_seconds())
+        except RuntimeError as error:
+            log.warning("worker.temporal_away", reason=why(error), retry_seconds=CONNECT_EVERY.total_seconds())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), CONNECT_EVERY.total_seconds())
     return None

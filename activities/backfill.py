@@ -12,19 +12,15 @@ from typing import Any, cast
 
 import structlog
 from temporalio import activity
-from temporalio.client import (
-    Client,
-    ScheduleActionStartWorkflow,
-)
+from temporalio.client import Client
 
 from activities.connectors import InstalledConnectors
 from activities.failures import failures, provider_failure
-from activities.schedules import end_schedule, keep_schedule
+from activities.schedules import backfill_routine, end_schedule, keep_schedule
 from activities.turns import look_up_turn, take_turn
 from activities.waking import shard_of, wake_inboxes
-from contracts.attributes import WORKSPACE, at_start
-from contracts.backfill import BackfillPlan, BackfillRequest, BackfillResult, ExportWindow
-from contracts.names import BACKFILL_WORKFLOW, backfill_schedule_id
+from contracts.backfill import BackfillPlan, BackfillResult, ExportWindow
+from contracts.names import backfill_schedule_id
 from contracts.send import RESERVED_DATA_KEY
 from contracts.target import FindOutcomeRequest
 from iterable.errors import IterableError, RecipientUnknown
@@ -35,9 +31,6 @@ from store.store import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-_EVERY = timedelta(hours=1)
-_JITTER = timedelta(minutes=20)
-"""Connectors of many workspaces do not all read at the full hour."""
 _OVERLAP = timedelta(hours=1)
 """How far a window reaches back into the one before: entries appear in exports some time after the fact (how long is
 documented nowhere), and a first report may have lacked what a later one has."""
@@ -64,16 +57,8 @@ class BackfillActivities:
 
     @activity.defn
     async def schedule_backfill(self, workspace_id: str) -> None:
-        """Has the export read every hour from now on. Safe to repeat: a schedule that is there stays."""
-        action = ScheduleActionStartWorkflow(
-            BACKFILL_WORKFLOW,
-            BackfillRequest(workspace_id=workspace_id),
-            id=backfill_schedule_id(workspace_id),
-            task_queue=self._task_queue,
-            static_summary=f"reads from Iterable's export what webhooks of {workspace_id} may have lost",
-            typed_search_attributes=at_start({WORKSPACE: workspace_id}),
-        )
-        await keep_schedule(self._temporal, backfill_schedule_id(workspace_id), action, _EVERY, _JITTER)
+        """Has the export read every hour from now on. Safe to repeat: a schedule that is there is written anew."""
+        await keep_schedule(self._temporal, backfill_routine(workspace_id, self._task_queue))
 
     @activity.defn
     async def unschedule_backfill(self, workspace_id: str) -> None:

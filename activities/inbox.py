@@ -26,7 +26,8 @@ from contracts.names import EVENTS_SIGNAL, LOOK_SIGNAL, connector_workflow_id, s
 from iterable.webhook_event import UnreadableEvent, WebhookEvent, parse
 from store.events import Recorded
 from store.forgetting import BODY
-from store.inbox import Unopened, Waiting
+from store.inbox import NOTHING_PASSED, Passed, Unopened, Waiting
+from store.keyring import KeyMissing
 from store.person import Person
 from store.store import Store, Transaction
 from store.suppressions import Report, Told
@@ -48,6 +49,8 @@ _LOOKED_AT_AGAIN = 500
 """Unmatched events that one drain looks at again."""
 _ATTEMPT_SLACK = timedelta(minutes=1)
 """An attempt that began so much before an event was looked at may not have been visible yet."""
+_KEY_PATIENCE = timedelta(minutes=15)
+"""How long events wait for a key that this process has not: in a rotation, one that was started anew has it."""
 _EVENTS_FAULT = (DataError, IntegrityError)
 """What a database says of a value; all its other errors are about itself, and the drain is tried again."""
 _CANNOT_BE_TOLD = frozenset(
@@ -74,6 +77,9 @@ class _Tally:
     came: bool = False
     """Whether one of them came by webhook, and was not read from Iterable's records."""
     lag_seconds: float | None = None
+    passed: Passed = NOTHING_PASSED
+    missing: str | None = None
+    """What was left lying for want of its key, and why."""
 
     def note(self, waiting: list[Waiting]) -> None:
         """How long the oldest of a batch has waited, if no older one was met."""
@@ -97,7 +103,8 @@ class InboxActivities:
         Several batches a turn, because on a busy queue the way from one activity to the next is the slow part. Safe to
         repeat: an occurrence is kept once, and a run that is told twice recognises the event. A worker that dies after
         a transaction leaves the events marked as not yet told. An event that cannot be drained is set aside with the
-        reason; it holds up none of the others.
+        reason; it holds up none of the others. One whose key is missing waits a while, and where nothing else is to be
+        done `KeyMissing` is raised, so that another worker tries.
         """
         with structlog.contextvars.bound_contextvars(workspace=shard.workspace_id, shard=shard.shard):
             async with self._store.begin() as tx:  # what is placed from here on is marked as it is placed
@@ -108,10 +115,10 @@ class InboxActivities:
             more = True
             while more and time.monotonic() < turn_ends:
                 async with self._store.read() as tx:
-                    batch = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH, _BATCH_BYTES)
+                    batch = await tx.inbox.batch(shard.workspace_id, shard.shard, _BATCH, _BATCH_BYTES, tally.passed)
                 more = batch.more
                 if batch.unopened:
-                    await self._set_aside_unopened(batch.unopened, tally)
+                    await self._pass_or_set_aside(batch.unopened, tally)
                 if batch.waiting:
                     tally.note(batch.waiting)
                     await self._drain(shard.workspace_id, batch.waiting, tally)
@@ -121,6 +128,10 @@ class InboxActivities:
             if tally.came:
                 await self._note_webhook(shard.workspace_id)
             await self._tell_push(shard.workspace_id)
+            if tally.missing is not None:
+                log.warning("inbox.waits_for_key", problem=tally.missing)
+                if not tally.drained and not tally.set_aside:
+                    raise KeyMissing(tally.missing)
             return DrainResult(
                 drained=tally.drained,
                 joined=tally.joined,
@@ -226,11 +237,20 @@ class InboxActivities:
         await tx.inbox.set_aside(workspace_id, one.id, name, problem)
         log.warning("inbox.set_aside", inbox_id=one.id, problem=problem)
 
-    async def _set_aside_unopened(self, unopened: list[Unopened], tally: _Tally) -> None:
-        async with self._store.begin() as tx:
-            for one in unopened:
-                await tx.inbox.set_aside_unopened(one)
+    async def _pass_or_set_aside(self, unopened: list[Unopened], tally: _Tally) -> None:
+        since = self._store.now() - _KEY_PATIENCE
+        given_up: list[Unopened] = []
         for one in unopened:
+            if one.key_missing and one.received_at is not None and one.received_at > since:
+                tally.passed, tally.missing = tally.passed.beyond(one), one.reason
+            else:
+                given_up.append(one)
+        if not given_up:
+            return
+        async with self._store.begin() as tx:
+            for one in given_up:
+                await tx.inbox.set_aside_unopened(one)
+        for one in given_up:
             log.warning("inbox.set_aside", inbox_id=one.id, events=one.events, problem=one.reason)
             tally.set_aside += one.events
 

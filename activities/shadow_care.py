@@ -5,25 +5,19 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from temporalio import activity
-from temporalio.client import (
-    Client,
-    ScheduleActionStartWorkflow,
-)
+from temporalio.client import Client
 
 from activities.connectors import InstalledConnectors
 from activities.failures import failures, provider_failure
-from activities.schedules import end_schedule, keep_schedule
+from activities.schedules import end_schedule, keep_schedule, shadow_care_routine
 from activities.turns import take_turn
-from contracts.attributes import WORKSPACE, at_start
-from contracts.names import SHADOW_CARE_WORKFLOW, shadow_care_id
+from contracts.names import shadow_care_id
 from contracts.shadow import AdoptedShadows, CareRequest, CareResult, Shadow
 from iterable.errors import IterableError
 from store.store import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-_EVERY = timedelta(days=1)
-_JITTER = timedelta(hours=2)
 _JUST_USED = timedelta(hours=1)
 """An archived campaign is aborted: what Iterable took less than this ago may not have gone out yet."""
 _ARCHIVE_PER_SECOND = 4.5
@@ -45,16 +39,8 @@ class ShadowCareActivities:
 
     @activity.defn
     async def schedule_shadow_care(self, workspace_id: str) -> None:
-        """Has idle shadows archived once a day from now on. Safe to repeat: a schedule that is there stays."""
-        action = ScheduleActionStartWorkflow(
-            SHADOW_CARE_WORKFLOW,
-            CareRequest(workspace_id=workspace_id),
-            id=shadow_care_id(workspace_id),
-            task_queue=self._task_queue,
-            static_summary=f"archives campaigns of {workspace_id} that nobody sends any more",
-            typed_search_attributes=at_start({WORKSPACE: workspace_id}),
-        )
-        await keep_schedule(self._temporal, shadow_care_id(workspace_id), action, _EVERY, _JITTER)
+        """Has idle shadows archived once a day. Safe to repeat: a schedule that is there is written anew."""
+        await keep_schedule(self._temporal, shadow_care_routine(workspace_id, self._task_queue))
 
     @activity.defn
     async def unschedule_shadow_care(self, workspace_id: str) -> None:

@@ -3,16 +3,19 @@
 from typing import Annotated
 
 import typer
+from temporalio.service import RPCError
 
+from activities.schedules import renew_schedules
 from cli.admin import Json, Workspace, admin, no_key_here, read_key, run_admin, say_status, show_findings, valid
-from cli.connection import Connection, open_store
+from cli.connection import Connection, open_store, open_temporal
 from cli.install import Misplaced
-from cli.output import FAILED, give, say, stop
+from cli.output import FAILED, UNREACHABLE, give, say, stop
 from contracts.install import TestReport, TestRequest
 from contracts.names import WEBHOOK_TOKEN_HEADER
 from contracts.template import Stream
 from runtime.process import run
 from runtime.settings import Settings
+from store.store import Store
 
 app = typer.Typer()
 rotate = typer.Typer(help="Replace an API key, a webhook token, or the master key.", no_args_is_help=True)
@@ -20,6 +23,10 @@ app.add_typer(rotate, name="rotate")
 
 _LEGS_SECONDS = 600.0
 """The checks and every leg of a test before the last one, with Iterable away in each."""
+
+_HISTORIES = (
+    "keep the older keys until the namespace's retention has passed and no run that is older than the rotation is open"
+)
 
 
 @app.command("test")
@@ -109,7 +116,7 @@ def rotate_master_key() -> None:
     """Seal everything anew under the newest master key. Processes must know that key already.
 
     Put the new key into the ring, behind the old one, and restart every process; then put it first, restart again, and
-    run this. When it says that nothing is left, the old key can go.
+    run this. When it says that nothing is left, the old key can go, unless payloads are encrypted: then later.
     """
 
     async def do() -> None:
@@ -117,15 +124,30 @@ def rotate_master_key() -> None:
         store = await open_store(settings)
         try:
             done = await store.reseal()
+            for name, count in done.done.items():
+                say(f"{name}: {count} sealed anew")
+            if done.unreadable:
+                lost = ", ".join(f"{count} of {name}" for name, count in done.unreadable.items())
+                stop(FAILED, f"no key of the ring opens {lost}: put the key that sealed them back into the ring")
+            schedules = await _renew_schedules(settings, store)
         finally:
             await store.close()
-        for name, count in done.done.items():
-            say(f"{name}: {count} sealed anew")
-        if done.unreadable:
-            lost = ", ".join(f"{count} of {name}" for name, count in done.unreadable.items())
-            stop(FAILED, f"no key of the ring opens {lost}: put the key that sealed them back into the ring")
-        say(f"everything is sealed with the key {settings.keyring().current!r}: older keys can go")
+        say(f"schedules in Temporal: {schedules} written anew")
+        current = settings.keyring().current
         if settings.encrypt_payloads:
-            say("Temporal's histories are not: keep the older keys until the namespace's retention has passed")
+            say(f"everything here is sealed with the key {current!r}; Temporal's histories are not: {_HISTORIES}")
+        else:
+            say(f"everything is sealed with the key {current!r}: older keys can go")
 
     run(do())
+
+
+async def _renew_schedules(settings: Settings, store: Store) -> int:
+    """Of every workspace. Safe to repeat, as the whole command is."""
+    async with store.read() as tx:
+        workspaces = await tx.connectors.workspaces()
+    temporal = await open_temporal(settings)
+    try:
+        return sum([await renew_schedules(temporal, one, settings.task_queue) for one in workspaces])
+    except RPCError as error:
+        stop(UNREACHABLE, f"Temporal refuses: {error.status.name}. Its schedules keep the old key: run this again")

@@ -1,7 +1,6 @@
 """The endpoint process: `python -m endpoint --port 8700`."""
 
 import argparse
-import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,7 +11,8 @@ from temporalio.client import Interceptor
 from endpoint.app import create_app
 from runtime.extras import tracing
 from runtime.logging import configure_logging
-from runtime.process import run_service, spare_the_collector
+from runtime.process import run_service, spare_the_collector, stop_signal
+from runtime.serving import serve_until
 from runtime.settings import Settings
 from runtime.temporal import connect
 from store.store import Store
@@ -39,7 +39,7 @@ async def main() -> None:
     where = parser.parse_args()
     configure_logging()
     spare_the_collector()
-    settings = Settings()
+    settings, stop = Settings(), stop_signal()
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.database_url, settings.keyring())
         stack.push_async_callback(store.close)
@@ -52,7 +52,7 @@ async def main() -> None:
         client = await connect(settings, lazy=True, interceptors=interceptors)
         app = create_app(store, client, settings, middleware)
         config = uvicorn.Config(app, host=where.host, port=where.port, **SERVER)
-        await asyncio.shield(uvicorn.Server(config).serve())
+        await serve_until(stop, config)
 
 
 if __name__ == "__main__":

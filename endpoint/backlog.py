@@ -53,6 +53,7 @@ class Backlog:
 
         self._answered = gauge("backlog_asked", "Whether the gauges beside it could be asked for: 1, or 0", "source")
         self._waiting = gauge("inbox_waiting_events", "Events taken and not yet drained")
+        self._waiting_age = gauge("inbox_waiting_age_seconds", "How long the oldest of them has waited")
         self._set_aside = gauge("inbox_set_aside_events", "Events that could not be read, kept for a person to look at")
         self._unmatched = gauge("unmatched_events", "Events that belong to no send that is known")
         self._suppressions = gauge("suppressions", "Suppressions in force, by cause", "cause")
@@ -79,6 +80,8 @@ class Backlog:
             patience = _SLOW_PATIENCE if slow else _PATIENCE
             async with asyncio.timeout(patience.total_seconds()), self._store.read() as tx:
                 self._waiting.set(await tx.tallies.waiting())
+                since = await tx.tallies.waiting_since()
+                self._waiting_age.set(0 if since is None else max(0, (self._store.now() - since).total_seconds()))
                 self._set_aside.set(await tx.tallies.set_aside())
                 if slow:
                     self._unmatched.set(await tx.tallies.unmatched())

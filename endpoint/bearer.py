@@ -7,7 +7,8 @@ from starlette.requests import Request
 
 
 def bears(request: Request, token: SecretStr) -> bool:
-    """Whether the request has the token in its `Authorization` header."""
+    """Whether the request has the token in its `Authorization` header. Nobody has an empty one."""
+    wanted = token.get_secret_value()
     scheme, _, offered = request.headers.get("Authorization", "").partition(" ")
-    fits = hmac.compare_digest(offered.encode(), token.get_secret_value().encode())
-    return scheme.lower() == "bearer" and fits
+    fits = hmac.compare_digest(offered.encode(), wanted.encode())
+    return scheme.lower() == "bearer" and fits and bool(wanted)

@@ -19,7 +19,7 @@ from images.rewriting import Asset
 from iterable.errors import IterableError
 from runtime.clients import client_factory
 from runtime.settings import Settings
-from runtime.temporal import connect, missing_search_attributes, polling
+from runtime.temporal import connect, missing_search_attributes, polling, why
 from store.connectors import ConnectorRow
 from store.keyring import KeyringError
 from store.store import Store
@@ -83,8 +83,9 @@ async def _temporal(settings: Settings) -> list[Finding]:
         client = await connect(settings)
     except KeyringError:  # told already
         return []
-    except RuntimeError:
-        return [attention("temporal", "does not answer", "check TEMPORAL_ADDRESS, and TEMPORAL_TLS where it needs it")]
+    except RuntimeError as error:
+        advice = "check TEMPORAL_ADDRESS, the credentials, and TEMPORAL_TLS where it needs it"
+        return [attention("temporal", f"does not answer: {why(error)}", advice)]
     try:
         missing = await missing_search_attributes(client)
         workers = await _workers(client, settings.task_queue)

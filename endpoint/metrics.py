@@ -12,6 +12,8 @@ from endpoint.backlog import Backlog
 from runtime.settings import Settings
 from store.store import Store
 
+_REFUSALS = ("refused", "not_allowlisted", "unreadable", "too_large", "not_kept")
+
 
 class Metrics:
     """One registry an app, so that two apps in one process do not share counts."""
@@ -23,6 +25,8 @@ class Metrics:
             "connector_webhooks", "Webhook requests by how they were answered", ["result"], registry=self._registry
         )
         self.kept = self.webhooks.labels("kept")  # looked up once: it is counted at every event
+        for result in _REFUSALS:  # there from the start: Prometheus sees no increase up to a first value
+            self.webhooks.labels(result)
         self.events_kept = Counter("connector_events_kept", "Events taken into the store", registry=self._registry)
         self.events_ignored = Counter(
             "connector_events_ignored", "Events of other media, answered 2xx and not kept", registry=self._registry

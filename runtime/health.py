@@ -1,9 +1,8 @@
 """`/healthz`: the process lives. `/readyz`: what it depends on answers."""
 
-import contextlib
 import socket
 from asyncio import create_task
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from runtime.serving import Server
 from store.store import Store
 
 _PATIENCE = timedelta(seconds=2)
@@ -75,14 +75,6 @@ def temporal(client: Client) -> Check:
     return answers
 
 
-class _Server(uvicorn.Server):
-    """One that leaves the process's signals to the process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
 @asynccontextmanager
 async def answering(health: Health, address: str) -> AsyncGenerator[int]:
     """Answers on `host:port` for as long as the block runs; its port. For a process that serves nothing else over HTTP.
@@ -94,7 +86,7 @@ async def answering(health: Health, address: str) -> AsyncGenerator[int]:
     # It listens from here on: who asks before the server runs waits for it.
     listener = socket.create_server((host.strip("[]"), int(port)), family=family)
     app = Starlette(routes=health.routes())
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+    server = Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
     task = create_task(server.serve(sockets=[listener]))
     try:
         yield listener.getsockname()[1]

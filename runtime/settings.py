@@ -125,6 +125,14 @@ class Settings(BaseSettings):
     def _networks(cls, value: object) -> object:
         return value.replace(",", " ").split() if isinstance(value, str) else value
 
+    @field_validator("admin_token", "codec_token")
+    @classmethod
+    def _not_empty(cls, value: SecretStr | None) -> SecretStr | None:
+        """Whoever sends nothing would have it."""
+        if value is not None and not value.get_secret_value().strip():
+            raise ValueError("the token is empty: fill its file or variable, or take that away")
+        return value
+
     @model_validator(mode="after")
     def _open_only_here(self) -> Self:
         if self.codec_open and urlsplit(self.temporal_ui_url or "").hostname not in {"127.0.0.1", "::1", "localhost"}:

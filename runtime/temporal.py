@@ -22,6 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from contracts.attributes import SEARCH_ATTRIBUTES
 from runtime.bodies import TemplateBodies, external_bodies
 from runtime.converter import encrypting_converter
+from runtime.logging import scrub
 from runtime.metrics import exporting
 from runtime.settings import Settings
 from store.store import Store
@@ -29,6 +30,7 @@ from store.store import Store
 T = TypeVar("T")
 
 DEFAULT_ADDRESS = "localhost:7233"
+_REASON_CHARACTERS = 300
 
 
 async def connect(
@@ -52,6 +54,12 @@ async def connect(
         runtime=runtime or make_runtime(),
         lazy=lazy,
     )
+
+
+def why(error: RuntimeError) -> str:
+    """Why `connect` failed: that of a long story which people need, without what looks like an address or a secret."""
+    told = scrub(str(error))
+    return told if len(told) <= _REASON_CHARACTERS else f"{told[:_REASON_CHARACTERS]}…"
 
 
 def converter_of(settings: Settings, store: Store | None) -> DataConverter:

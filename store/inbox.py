@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, select, update
 
-from store.keyring import KeyringError
+from store.keyring import KeyMissing, KeyringError
 from store.packets import Packets
 from store.repository import IN_BATCH, SealingRepository
 from store.tables import inbox
@@ -40,11 +40,27 @@ class Waiting(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Unopened:
     """What no key of the ring opens: an event or, where events came together, all of them by one id. `reason` names the
-    key that is missing."""
+    key that is missing. Where that is all (`key_missing`), another process may have it."""
 
     id: int
     events: int
     reason: str
+    received_at: datetime | None
+    key_missing: bool
+
+
+class Passed(NamedTuple):
+    """Up to where a reader has left events lying: an id of a single one, and that of a packet's turned round."""
+
+    single: int
+    packed: int
+
+    def beyond(self, one: Unopened) -> "Passed":
+        """With one more left lying."""
+        return Passed(max(self.single, one.id), max(self.packed, -one.id))
+
+
+NOTHING_PASSED = Passed(0, 0)
 
 
 @dataclass(frozen=True)
@@ -89,34 +105,43 @@ class Inbox(SealingRepository):
         if values:
             await self._connection.execute(self._upsert(inbox).on_conflict_do_nothing(), values)
 
-    async def batch(self, workspace_id: str, shard: int, most_events: int, most_bytes: int) -> Batch:
+    async def batch(
+        self, workspace_id: str, shard: int, most_events: int, most_bytes: int, passed: Passed = NOTHING_PASSED
+    ) -> Batch:
         """The oldest waiting events of a shard: single ones first, then whole packets, so that a batch may be larger
-        by a packet (a megabyte at most).
+        by a packet (a megabyte at most). Those up to `passed` are left out.
 
         Ends before it has more than `most_bytes` of single bodies; one that alone is larger still comes, by itself.
         """
-        rows, more = await self._singles(workspace_id, shard, most_events, most_bytes)
+        rows, more = await self._singles(workspace_id, shard, most_events, most_bytes, passed.single)
         waiting: list[Waiting] = []
         unopened: list[Unopened] = []
         for row in rows:
             try:
                 waiting.append(Waiting(row.id, self._open(workspace_id, row), row.received_at))
             except KeyringError as error:
-                unopened.append(Unopened(row.id, 1, str(error)))
+                unopened.append(Unopened(row.id, 1, str(error), row.received_at, isinstance(error, KeyMissing)))
             most_bytes -= len(row.body)
         if more or len(rows) >= most_events:
             return Batch(waiting, unopened, True)
-        packed, sealed, more = await self._packets.batch(workspace_id, shard, most_events - len(rows), most_bytes)
+        packed, sealed, more = await self._packets.batch(
+            workspace_id, shard, most_events - len(rows), most_bytes, passed.packed
+        )
         waiting += [Waiting(-one.id, one.body, one.received_at) for one in packed]
-        unopened += [Unopened(-one.id, one.events, one.reason) for one in sealed]
+        unopened += [Unopened(-one.id, one.events, one.reason, one.received_at, one.key_missing) for one in sealed]
         return Batch(waiting, unopened, more)
 
     async def _singles(
-        self, workspace_id: str, shard: int, most_events: int, most_bytes: int
+        self, workspace_id: str, shard: int, most_events: int, most_bytes: int, after: int
     ) -> tuple[Sequence[Any], bool]:
         sizes = await self._connection.execute(
             select(inbox.c.id, func.length(inbox.c.body).label("size"))
-            .where(inbox.c.workspace_id == workspace_id, inbox.c.shard == shard, inbox.c.problem.is_(None))
+            .where(
+                inbox.c.workspace_id == workspace_id,
+                inbox.c.shard == shard,
+                inbox.c.problem.is_(None),
+                inbox.c.id > after,
+            )
             .order_by(inbox.c.id)
             .limit(most_events + 1)
         )

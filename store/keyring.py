@@ -24,6 +24,10 @@ class KeyringError(Exception):
     """A key is missing, malformed, or does not open the value. Holds no key material."""
 
 
+class KeyMissing(KeyringError):
+    """The ring has no such key: another process may, or this one after its next start."""
+
+
 def parse_keys(text: str) -> dict[str, bytes]:
     """`id:base64` pairs, separated by commas or line ends, newest first; a lone base64 value has the id `1`."""
     found: dict[str, bytes] = {}
@@ -85,14 +89,15 @@ class Keyring:
         return self._head + nonce + self._ciphers[self._current].encrypt(nonce, value, place.encode())
 
     def open(self, sealed: bytes, place: str) -> bytes:
-        """Raises `KeyringError` where the key is unknown, the value was altered, or it belongs to another place."""
+        """Raises `KeyMissing` where the key is unknown, and `KeyringError` where the value was altered, or belongs to
+        another place."""
         if len(sealed) < 2 or sealed[0] != _VERSION:
             raise KeyringError("this is not a sealed value")
         end = 2 + sealed[1]
         key_id = sealed[2:end].decode(errors="replace")
         cipher = self._ciphers.get(key_id)
         if cipher is None:
-            raise KeyringError(f"the key ring has no key {key_id!r}")
+            raise KeyMissing(f"the key ring has no key {key_id!r}")
         try:
             return cipher.decrypt(sealed[end : end + _NONCE_BYTES], sealed[end + _NONCE_BYTES :], place.encode())
         except InvalidTag:

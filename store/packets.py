@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from store.keyring import KeyringError
-from store.packing import COLUMNS, mark_gone, pack, unpack
+from store.keyring import KeyMissing, KeyringError
+from store.packing import COLUMNS, mark_gone, pack, taken_at, unpack
 from store.repository import SealingRepository
 from store.tables import packet
 
@@ -32,24 +32,33 @@ class Packed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SealedPacket:
-    """A packet as one thing, by its first place: what is in it cannot be seen. `reason` says why."""
+    """A packet as one thing, by its first place: what is in it cannot be seen. `reason` says why. With its key there it
+    may open (`key_missing`); when it was taken is None where an older release did."""
 
     id: int
     events: int
     reason: str
+    received_at: datetime | None = None
+    key_missing: bool = False
 
 
 class Packets(SealingRepository):
     """Queries over packets. `store/writer.py` writes them."""
 
     async def batch(
-        self, workspace_id: str, shard: int, most_events: int, most_bytes: int
+        self, workspace_id: str, shard: int, most_events: int, most_bytes: int, after: int = 0
     ) -> tuple[list[Packed], list[SealedPacket], bool]:
         """The oldest that wait in a shard, in whole packets, until a packet reaches one of the bounds; packets among
-        them that do not open; and whether more wait behind them."""
+        them that do not open; and whether more wait behind them. Those up to the one that has the event `after` are
+        left out."""
         heads = await self._connection.execute(
             select(packet.c.id, packet.c.events, func.length(packet.c.body).label("bytes"))
-            .where(packet.c.workspace_id == workspace_id, packet.c.shard == shard, packet.c.problem.is_(None))
+            .where(
+                packet.c.workspace_id == workspace_id,
+                packet.c.shard == shard,
+                packet.c.problem.is_(None),
+                packet.c.id > after // _PLACES,
+            )
             .order_by(packet.c.id)
             .limit(most_events + 1)  # each has an event at least
         )
@@ -68,7 +77,8 @@ class Packets(SealingRepository):
             try:
                 found += self._events(row)
             except KeyringError as error:
-                sealed.append(SealedPacket(row.id * _PLACES, row.events, str(error)))
+                missing = isinstance(error, KeyMissing)
+                sealed.append(SealedPacket(row.id * _PLACES, row.events, str(error), taken_at(row.key), missing))
         return found, sealed, more
 
     async def set_aside(self, id_: int, problem: str) -> None:

@@ -1,6 +1,7 @@
 """Many events in one sealed value, and out of it again.
 
-The value is sealed for a random key that is kept beside it, because the row's own id is not known before it is written.
+The value is sealed for a key that is kept beside it, because the row's own id is not known before it is written. It
+begins with when the events were taken, for who cannot open them; the rest is random.
 """
 
 import struct
@@ -17,6 +18,11 @@ _MOST_BYTES = 1_000_000
 """A row is closed once it holds so much: a drained batch is made of whole rows."""
 _HEAD = struct.Struct(">q")  # when they were taken, in microseconds since 1970; then the length of each body, then they
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME_DIGITS = 12
+"""Milliseconds since 1970, in hexadecimal."""
+_RANDOM_BYTES = 9
+_KEY_DIGITS = _TIME_DIGITS + 2 * _RANDOM_BYTES
+"""Two less than the keys of older releases have, which are random all through: the length tells them apart."""
 
 
 def pack(
@@ -46,6 +52,13 @@ def unpack(row: Any, keyring: Keyring) -> Iterator[tuple[int, bytes, datetime]]:
         at += length
 
 
+def taken_at(key: str) -> datetime | None:
+    """When the events of a row with this key were taken; None where an older release wrote it."""
+    if len(key) != _KEY_DIGITS:
+        return None
+    return _EPOCH + timedelta(milliseconds=int(key[:_TIME_DIGITS], 16))
+
+
 def mark_gone(row: Any, places: int) -> tuple[bytes, int]:
     """A row's bitmap with more places gone (bit n of `places` is place n), and how many of its events are left."""
     gone = int.from_bytes(row.gone or b"", "big") | places & ((1 << row.size) - 1)
@@ -67,7 +80,7 @@ def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 def _packed(
     workspace_id: str, shard: int, bodies: Sequence[bytes], received_at: datetime, keyring: Keyring
 ) -> tuple[Any, ...]:
-    key = token_hex(16)
+    key = f"{microseconds(received_at) // 1000:0{_TIME_DIGITS}x}{token_hex(_RANDOM_BYTES)}"
     head = _HEAD.pack(microseconds(received_at)) + struct.pack(f">{len(bodies)}I", *map(len, bodies))
     sealed = keyring.seal(head + b"".join(bodies), _place(workspace_id, key))
     return workspace_id, shard, key, len(bodies), len(bodies), sealed

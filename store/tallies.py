@@ -1,9 +1,12 @@
 """Counts over all workspaces, for metrics."""
 
+from datetime import datetime
+
 from sqlalchemy import ColumnElement, func, or_, select
 
+from store.packing import taken_at
 from store.repository import Repository
-from store.tables import event, inbox, packet, suppression
+from store.tables import WAITING, event, inbox, packet, suppression
 
 
 class Tallies(Repository):
@@ -12,6 +15,14 @@ class Tallies(Repository):
     async def waiting(self) -> int:
         """Events taken and not yet drained."""
         return await self._count(packet.c.problem.is_(None), inbox.c.problem.is_(None))
+
+    async def waiting_since(self) -> datetime | None:
+        """When the oldest event that waits was taken, in whatever workspace; None where none does. One that an older
+        release packed tells nothing."""
+        key = await self._connection.scalar(select(packet.c.key).where(WAITING).order_by(packet.c.id).limit(1))
+        alone = await self._connection.scalar(select(inbox.c.received_at).where(WAITING).order_by(inbox.c.id).limit(1))
+        known = [moment for moment in (alone, key and taken_at(key)) if moment]
+        return min(known, default=None)
 
     async def set_aside(self) -> int:
         """Events that could not be read."""

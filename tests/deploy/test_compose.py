@@ -11,10 +11,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from iterable.timeouts import Timeouts
-from runtime.settings import Settings
+from runtime.settings import Settings, what_is_wrong
 from store.keyring import parse_keys
 from worker import SHUTDOWN_GRACE
 
@@ -106,7 +107,7 @@ def test_secrets_are_files_and_the_script_makes_them(
     for service in services.values():
         for name, value in service.get("environment", {}).items():
             names_a_secret = re.search(r"(PASSWORD|PWD|TOKEN|SECRET|_KEY)$", name)
-            assert not names_a_secret or "false" in value, name
+            assert not names_a_secret or "false" in value or value == f"${{{name}:-}}", name
 
 
 def test_settings_are_read_from_the_secrets_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +129,18 @@ def test_settings_are_read_from_the_secrets_folder(tmp_path: Path, monkeypatch: 
     assert Settings().admin_token is None
 
 
+@pytest.mark.parametrize("name", ["connector_admin_token", "connector_codec_token"])
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_a_token_whose_file_is_empty_is_refused(
+    name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONNECTOR_SECRETS_DIR", str(tmp_path))
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert what_is_wrong(refused.value).startswith(f"{name.upper()}: the token is empty")
+
+
 def test_every_setting_is_in_the_table_and_the_table_has_no_other() -> None:
     text = (ROOT / "docs/operations.md").read_text()
     table = text.partition("\n## Settings\n")[2].partition("\n## ")[0]
@@ -142,6 +155,49 @@ def test_variables_of_ours_are_settings(services: dict[str, dict[str, Any]]) -> 
         given = {key for key in services[name]["environment"] if key.startswith("CONNECTOR_")}
         given |= {secret.upper() for secret in services[name]["secrets"]}
         assert given <= known
+
+
+@pytest.mark.parametrize("name", ["worker", "endpoint"])
+@pytest.mark.parametrize("setting", ["ASSETS_URL", "TRUSTED_PROXIES", "TRACES", "BUILD_ID", "INBOX_SHARDS"])
+def test_what_documents_tell_to_set_reaches_our_processes(
+    services: dict[str, dict[str, Any]], name: str, setting: str
+) -> None:
+    given = services[name]["environment"][f"CONNECTOR_{setting}"]
+    assert given.startswith(f"${{CONNECTOR_{setting}:-")
+
+
+def test_what_is_handed_on_and_not_set_changes_nothing(
+    services: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in services["worker"]["environment"].items():
+        if name.startswith("CONNECTOR_") and value.endswith(":-}"):
+            monkeypatch.setenv(name, "")
+    settings = Settings()
+    assert (settings.assets_url, settings.trusted_proxies, settings.traces) == (None, [], False)
+
+
+def test_the_ui_may_ask_who_comes(services: dict[str, dict[str, Any]]) -> None:
+    handed_on = services["temporal-ui"]["environment"]
+    for name in ("ENABLED", "PROVIDER_URL", "CLIENT_ID", "CLIENT_SECRET", "CALLBACK_URL", "SCOPES"):
+        assert handed_on[f"TEMPORAL_AUTH_{name}"].startswith(f"${{TEMPORAL_AUTH_{name}:-")
+
+
+def test_the_codec_has_a_token_of_its_own(services: dict[str, dict[str, Any]]) -> None:
+    holders = [name for name, service in services.items() if "connector_codec_token" in service.get("secrets", [])]
+    assert holders == ["endpoint"]
+    assert set(services["worker"]["secrets"]) < set(services["endpoint"]["secrets"])
+
+
+def test_temporal_is_reached_from_the_inner_network_alone(
+    services: dict[str, dict[str, Any]], compose: dict[str, Any]
+) -> None:
+    assert services["temporal"]["networks"] == ["inside"]
+    assert compose["networks"]["inside"]["internal"]
+    told = (ROOT / "docs/operations.md").read_text()
+    assert f"{compose['name']}_inside" in told
+    tools = re.findall(r"docker compose run --rm --no-deps (\S+) temporal", told)
+    assert tools
+    assert all("admin-tools" in services[name]["image"] for name in tools)
 
 
 def test_the_image_gets_every_room_and_nothing_else() -> None:

@@ -13,9 +13,10 @@ from starlette.routing import Route
 from contracts.connector import ConnectorSettings, ConnectorState
 from contracts.finding import Level
 from endpoint.assets import Assets
-from endpoint.doctor import examine_assets, examine_connector, examine_endpoint
+from endpoint.doctor import examine_assets, examine_connector, examine_endpoint, visit
 from images.assets import AssetStore
 from runtime.settings import Settings
+from store.keyring import new_key_text
 from store.store import Store
 from tests.stage import served
 
@@ -65,6 +66,14 @@ async def test_an_endpoint_that_is_not_ready_comes_with_what_to_do(status: int, 
         finding = await examine_endpoint(Settings(public_url=url))
     assert finding.is_problem == (status != 200)
     assert advice in finding.advice
+
+
+async def test_a_temporal_that_is_not_there_comes_with_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+    settings = Settings(master_key=SecretStr(new_key_text()), database_url="sqlite+aiosqlite:////nowhere/at/all.db")
+    [finding] = [one for one in await visit(settings) if one.point == "temporal"]
+    assert finding.is_problem
+    assert "refused" in finding.found
 
 
 async def test_an_endpoint_that_is_not_there() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import uuid
 from typing import Any
 
@@ -94,6 +95,9 @@ async def test_from_the_first_key_to_the_uninstall(the_stage: Stage) -> None:
     fresh = (await _made(the_stage, f"{sandbox}/keys/server"))["keys"]["server"]
     assert "delete the old one in Iterable" in await terminal.type("rotate", "key", workspace, given=fresh)
     assert "the old one is valid until" in await terminal.type("rotate", "webhook-token", workspace)
+    told = await terminal.type("rotate", "master-key")
+    assert re.search(r"schedules in Temporal: [1-9]\d* written anew", told)
+    assert "older keys can go" in told
 
     told = await terminal.type("uninstall", workspace, "--archive-campaigns", "--wait", "--wait-seconds", "0")
     assert "were archived" in told

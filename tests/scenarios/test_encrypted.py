@@ -13,18 +13,21 @@ from google.protobuf.message import Message
 from pydantic import SecretStr
 from sqlalchemy import text
 from temporalio.api.common.v1 import Payload
-from temporalio.client import WorkflowFailureError, WorkflowHistory
+from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 from temporalio.worker import Replayer
 
+from activities.schedules import backfill_routine, end_schedule, keep_schedule, renew_schedules, shadow_care_routine
 from cli.sending import send_accepted, start_send
-from contracts.names import send_workflow_id
+from contracts.names import backfill_schedule_id, send_workflow_id, shadow_care_id
 from contracts.send import SendRequest
 from contracts.suppression import WORKSPACE, Cause
 from endpoint.tokens import HEADER
 from runtime.codec import EncryptingCodec
 from runtime.converter import encrypting_converter
 from runtime.payload_keys import payload_keys
+from runtime.temporal import converter_of
 from store.engine import make_engine
+from store.keyring import new_key_text, parse_keys
 from store.person import Person
 from store.suppressions import Report
 from tests.stage import TEMPLATE, Project, Stage, stage
@@ -201,6 +204,49 @@ async def test_runs_replay_after_the_setting_was_changed(
     turned = EncryptingCodec(payload_keys(stage.settings.master_keys()), encrypts=encrypts)
     replayer = Replayer(workflows=[SendWorkflow], data_converter=encrypting_converter(turned))
     await replayer.replay_workflow(await handle.fetch_history())
+
+
+async def test_schedules_need_the_old_key_no_longer_once_they_are_written_anew(
+    encrypted: tuple[Stage, Path],
+) -> None:
+    stage, _ = encrypted
+    project = await stage.new_project()
+    queue, workspace_id = stage.settings.task_queue, project.workspace_id
+    backfill = stage.client.get_schedule_handle(backfill_schedule_id(workspace_id))
+    await backfill.pause(note="by hand")
+    [old] = stage.settings.master_keys()
+    assert await _keys_of_schedules(stage, workspace_id) == {old}
+
+    new = parse_keys(new_key_text())
+    rotated = stage.settings.model_copy(
+        update={"master_key": SecretStr(",".join(map(_as_text, (new | stage.settings.master_keys()).items())))}
+    )
+    config = stage.client.config()
+    config["data_converter"] = converter_of(rotated, stage.store)
+    assert await renew_schedules(Client(**config), workspace_id, queue) == 2
+    assert await _keys_of_schedules(stage, workspace_id) == set(new)
+    state = (await backfill.describe()).schedule.state
+    assert (state.paused, state.note) == (True, "by hand")
+
+    await keep_schedule(stage.client, backfill_routine(workspace_id, queue))  # as every change of settings does
+    await keep_schedule(stage.client, shadow_care_routine(workspace_id, queue))
+    assert await _keys_of_schedules(stage, workspace_id) == {old}
+    await end_schedule(stage.client, backfill_schedule_id(workspace_id))
+    assert await renew_schedules(stage.client, workspace_id, queue) == 1, "one that was ended does not come back"
+
+
+def _as_text(pair: tuple[str, bytes]) -> str:
+    return f"{pair[0]}:{base64.b64encode(pair[1]).decode()}"
+
+
+async def _keys_of_schedules(stage: Stage, workspace_id: str) -> set[str]:
+    """The ids of the keys that open what the schedules of a workspace start."""
+    found: set[str] = set()
+    for id_ in (backfill_schedule_id(workspace_id), shadow_care_id(workspace_id)):
+        raw = (await stage.client.get_schedule_handle(id_).describe()).raw_description
+        keys = {one.metadata.get("encryption-key-id", b"").decode() for one in _payloads(raw.schedule)}
+        found |= keys - {""}  # search attributes are plain
+    return found
 
 
 @pytest.mark.parametrize("encrypts", [False, True], ids=["plain", "encrypted"])

@@ -55,6 +55,8 @@ async def _run(project: Project, request: SendRequest) -> SendResult:
 
 async def test_sends_calls_and_events_are_counted_and_nobody_is_named(project: Project) -> None:
     before = await _scrape(project)
+    born = {(name, dict(labels).get("end")) for name, labels in before}
+    assert {("connector_key_refusals_total", None), ("connector_target_attempts_total", "unknown")} <= born
 
     def grown(name: str, **labels: str) -> float:
         return _sum(after, name, **labels) - _sum(before, name, **labels)
@@ -78,6 +80,7 @@ async def test_sends_calls_and_events_are_counted_and_nobody_is_named(project: P
     assert grown("connector_events_drained_total", result="joined") >= 1
     assert grown("connector_intake_lag_seconds_count") >= 1
     assert _sum(after, "connector_backlog_asked") == 2
+    assert 0 <= _sum(after, "connector_inbox_waiting_age_seconds") < 60
     assert _sum(after, "connector_task_queue_pollers", queue="main", kind="workflow") >= 1
     values = {value for _, labels in after for _, value in labels}
     personal = {project.workspace_id, request.send_id, "ann@example.com", str(result.campaign_id)}
@@ -129,13 +132,17 @@ def _names(expression: str) -> set[str]:
 
 
 class _Recorder:
-    """Takes the place of a meter and keeps the names."""
+    """Takes the place of a meter, and of what it makes, and keeps the names."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def create_counter(self, name: str, what: str | None = None) -> None:
+    def create_counter(self, name: str, what: str | None = None) -> "_Recorder":
         self.names.append(f"{name}_total")
+        return self
+
+    def add(self, value: int, labels: dict[str, str] | None = None) -> None:
+        """Counts nothing."""
 
     def create_histogram_float(self, name: str, what: str | None = None) -> None:
         self.names += [f"{name}_bucket", f"{name}_count", f"{name}_sum"]

@@ -1,12 +1,13 @@
 """Packets: many events in one sealed row, seen one by one."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
-from store.inbox import Batch
+from store.inbox import NOTHING_PASSED, Arrival, Batch
 from store.keyring import Keyring, new_key_text, parse_keys
+from store.packing import taken_at
 from store.store import Store
 from store.tables import packet
 
@@ -110,3 +111,59 @@ async def test_a_packet_that_no_key_opens_is_out_of_the_way_until_its_key_is_bac
         assert await tx.inbox.replay("acme", problem.id) == [0, 0, 0]
         assert await tx.inbox.problems("acme", 10) == []
         assert await tx.inbox.counts("acme") == (3, 0)
+
+
+async def test_what_is_left_lying_for_want_of_its_key_hides_nothing_behind_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_clock", lambda: NOW)
+    at_home = store._keyring
+    for ring in (at_home, Keyring(parse_keys(new_key_text()))) * 2:
+        store._keyring = ring
+        await store.keep(bodies(2), 0)
+    store._keyring = at_home
+    passed, seen, sealed = NOTHING_PASSED, 0, 0
+    for _ in range(4):
+        async with store.begin() as tx:
+            batch = await tx.inbox.batch("acme", 0, 1, BYTES, passed)
+            await tx.inbox.remove([one.id for one in batch.waiting])
+        seen += len(batch.waiting)
+        for one in batch.unopened:
+            assert one.key_missing
+            assert one.received_at == NOW.replace(microsecond=678_000)
+            passed, sealed = passed.beyond(one), sealed + one.events
+    assert (seen, sealed, batch.more) == (4, 4, False)
+
+
+async def test_an_altered_packet_lacks_no_key(store: Store) -> None:
+    await store.keep(bodies(1), 0)
+    async with store.begin() as tx:
+        await tx.inbox._connection.execute(update(packet).values(key="0" * 30))
+        [one] = (await tx.inbox.batch("acme", 0, 1, BYTES)).unopened
+    assert not one.key_missing
+
+
+def test_a_key_of_an_older_release_tells_no_time() -> None:
+    assert taken_at("f" * 32) is None
+
+
+async def test_since_when_the_oldest_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def since() -> datetime | None:
+        async with store.read() as tx:
+            return await tx.tallies.waiting_since()
+
+    assert await since() is None
+    await store.keep(bodies(1), 0)
+    async with store.begin() as tx:
+        await tx.inbox._connection.execute(update(packet).values(key="f" * 32))  # an older release's
+    assert await since() is None
+    async with store.begin() as tx:
+        await tx.inbox._connection.execute(delete(packet))
+    for moment in (NOW, NOW + timedelta(hours=1)):
+        monkeypatch.setattr(store, "_clock", lambda moment=moment: moment)
+        await store.keep(bodies(1), 0)
+    assert await since() == NOW.replace(microsecond=678_000)
+    earlier = NOW - timedelta(hours=1)
+    async with store.begin() as tx:
+        await tx.inbox.add([Arrival("other", 0, "e" * 64, b"{}", earlier)])
+    assert await since() == earlier
