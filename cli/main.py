@@ -43,7 +43,7 @@ from cli.output import (
 )
 from cli.preview import preview
 from cli.sending import send_accepted
-from cli.suppressions import suppressions
+from cli.suppressions import person_named, suppressions
 from contracts.finding import problems
 from contracts.names import send_workflow_id
 from contracts.received import refusal_of
@@ -305,9 +305,15 @@ def forget_command(
         try:
             async with store.read() as tx:
                 row = await tx.connectors.get(workspace)
-            if user_id is None and row is not None and row.settings.project_type == "userid":
+            if row is None:
+                stop(NOT_FOUND, f"there is no connector {workspace}")
+            if user_id is None and row.settings.project_type == "userid":
                 stop(USAGE, f"{workspace} knows people by user ids: give --user-id; the address may stand beside it")
-            people = Person.all_of(store.hasher, address, user_id)
+            people: list[Person] = []
+            if address is not None:
+                people.append(person_named(store.hasher, address, user_id=False))
+            if user_id is not None:
+                people.append(person_named(store.hasher, user_id, user_id=True))
             done = await forget(store, workspace, people, source="admin")
         finally:
             await store.close()

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 from temporalio.client import WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.connectors import InstalledConnectors
 from activities.shadow_care import ShadowCareActivities
 from cli.connection import Connection, connected, open_store
 from cli.output import FAILED, NOT_FOUND, USAGE, give, say, stop, table
 from contracts.attributes import WORKSPACE, at_start
-from contracts.errors import ConnectorError
+from contracts.errors import ConnectorError, ErrorCode
 from contracts.names import SHADOW_CARE_WORKFLOW, shadow_care_id
 from contracts.shadow import CareRequest, CareResult, KnownShadow
 from iterable.errors import IterableError, NotFound, Refused
@@ -135,7 +136,9 @@ def archive(
             try:
                 done = await handle.result()
             except WorkflowFailureError as error:
-                stop(FAILED, str(error.cause))
+                cause = error.cause.cause if isinstance(error.cause, ActivityError) else error.cause
+                code = cause.type if isinstance(cause, ApplicationError) else None
+                stop(NOT_FOUND if code == ErrorCode.CONNECTOR_NOT_INSTALLED else FAILED, str(cause))
         left = done.in_use + max(0, len(named) - done.marked)
         say(f"archived {done.archived}; left alone, because in use or used within the last hour: {left}")
         if done.failed:

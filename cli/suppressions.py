@@ -106,7 +106,7 @@ def add(
 
     async def do() -> None:
         async with opened() as store:
-            person = _person(store.hasher, address, user_id=user_id)
+            person = person_named(store.hasher, address, user_id=user_id)
             report = Report(person, Cause.MANUAL, scope, datetime.now(UTC), source="operator", reason=reason)
             async with store.begin() as tx:
                 await tx.suppressions.record(workspace, [report])
@@ -130,7 +130,7 @@ def remove(
 
     async def do() -> None:
         async with opened() as store:
-            person = _person(store.hasher, address, user_id=user_id)
+            person = person_named(store.hasher, address, user_id=user_id)
             async with store.begin() as tx:
                 removed = await tx.suppressions.lift(workspace, person.recipient_hash, causes)
                 left = (await tx.suppressions.of(workspace, [person.recipient_hash]))[person.recipient_hash]
@@ -152,7 +152,7 @@ def check(workspace: Workspace, address: Address, *, user_id: IsUserId = False, 
     async def do() -> None:
         async with opened() as store:
             paths = await _paths(store, workspace)
-            person = _person(store.hasher, address, user_id=user_id)
+            person = person_named(store.hasher, address, user_id=user_id)
             async with store.read() as tx:
                 found = await tx.suppressions.of(workspace, [person.recipient_hash], lifted=True)
         known = found[person.recipient_hash]
@@ -336,7 +336,8 @@ async def _paths(store: Store, workspace: str) -> list[SendPath]:
     return SendPath.all_of(row.settings, row.catalog)
 
 
-def _person(hasher: KeyedHasher, address: str, *, user_id: bool) -> Person:
+def person_named(hasher: KeyedHasher, address: str, *, user_id: bool) -> Person:
+    """Whom an admin means; ends the command where it is nobody's name."""
     try:
         if user_id:
             return Person.by_user_id(hasher, _USER_ID.validate_python(address))

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from cli.output import OK, USAGE
+from cli.output import NOT_FOUND, OK, USAGE
 from contracts.connector import ConnectorSettings, ConnectorState, ProjectType
 from store.keyring import Keyring, new_key_text, parse_keys
 from store.person import Person
@@ -54,7 +54,9 @@ def cli(key: str) -> Callable[..., Result]:
         (("userid", ADDRESS, "--user-id", "u1"), OK),
         (("hybrid", ADDRESS), OK),
         (("email", ADDRESS), OK),
-        (("unknown", ADDRESS), OK),
+        (("unknown", ADDRESS), NOT_FOUND),
+        (("email", "no address"), USAGE),
+        (("userid", "--user-id", ""), USAGE),
         (("hybrid",), USAGE),
     ],
 )

@@ -32,6 +32,7 @@ def test_a_request_survives_the_way_through_json() -> None:
     [
         ({"tempate": 1}, ErrorCode.REQUEST_INVALID),
         ({"attachments": [{"name": "a.pdf"}]}, ErrorCode.ATTACHMENTS_NOT_SUPPORTED),
+        ({"template": {"attachments": ["a.pdf"]}}, ErrorCode.ATTACHMENTS_NOT_SUPPORTED),
         ({"attachments": ["a.pdf"], "recipient": {}, "data": 1}, ErrorCode.ATTACHMENTS_NOT_SUPPORTED),
         ({"template": {**TEMPLATE, "html": ""}}, ErrorCode.TEMPLATE_INVALID),
         ({"template": {**TEMPLATE, "colour": "red"}}, ErrorCode.TEMPLATE_INVALID),
