@@ -41,9 +41,8 @@ def refusal_from(problems: Sequence[Mapping[str, Any]]) -> ConnectorError:
     fields = {str(p["loc"][0]) for p in problems if p["loc"]}
     codes = {_CODE_OF_FIELD.get(field, ErrorCode.REQUEST_INVALID) for field in fields}
     code = codes.pop() if len(codes) == 1 else ErrorCode.REQUEST_INVALID
-    if any(
-        "attachments" in problem["loc"] for problem in problems
-    ):  # whatever else is wrong: no correction of it would let them through
+    # Whatever else is wrong: no correction of it would let attachments through.
+    if any("attachments" in problem["loc"] for problem in problems):
         code = ErrorCode.ATTACHMENTS_NOT_SUPPORTED
     return ConnectorError(code, f"The request does not fit its contract ({'; '.join(named)})")
 
