@@ -508,7 +508,7 @@ PAYLOADS = [
 _workspaces = (f"acme{number}" for number in itertools.count())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_no_order_batching_or_duplication_changes_what_is_told(store: Store, data: st.DataObject) -> None:
     """Over the real store: the same events, told twice in different ways, give the same timelines and standings."""

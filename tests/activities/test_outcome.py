@@ -201,7 +201,7 @@ LATER: list[Step] = [("look", "a"), ("pass", 130), ("look", "a")]
     True,
 )
 @example([("attempt", "a", True, 0.0, "lost"), ("event", "a"), ("outage", 0.99)], 0, False)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_interleaving_makes_a_verdict_false_or_a_message_double(
     database: tuple[str, Keyring], steps: list[Step], skew: int, names_sends: bool
 ) -> None:

@@ -80,7 +80,7 @@ async def everything(store: Store, workspace_id: str) -> list[Suppression]:
     return sorted((replace(one, cursor=0) for one in found), key=lambda one: (one.recipient_hash, one.cause, one.scope))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), occurrences=st.lists(OCCURRENCES, max_size=12))
 async def test_any_order_and_repetition_of_reports_leads_to_the_same_suppressions(
     store: Store, data: st.DataObject, occurrences: list[Occurrence]
