@@ -4,11 +4,10 @@ What a story needs to see is at hand: the sandbox's outbox and counts (the judge
 """
 
 import asyncio
-import contextlib
 import socket
 import sys
 import uuid
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +36,7 @@ from endpoint.tokens import HEADER
 from runtime.clients import client_factory
 from runtime.converter import data_converter
 from runtime.metrics import WorkerMetrics
+from runtime.serving import Server
 from runtime.settings import Settings
 from runtime.temporal import converter_of, make_runtime
 from sandbox.app import create_app as create_sandbox
@@ -73,14 +73,6 @@ def known_content(settings: ConnectorSettings, stream: Stream) -> PreparedSend:
     )
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves this process's signals alone."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @asynccontextmanager
 async def served(app: Starlette, **options: Any) -> AsyncGenerator[str]:
     """The app on a real port; its base URL."""
@@ -88,7 +80,7 @@ async def served(app: Starlette, **options: Any) -> AsyncGenerator[str]:
     listener.bind(("127.0.0.1", 0))
     # The server's five seconds are the client's too: it would close idle connections on requests under way.
     options = {"timeout_graceful_shutdown": 3, "timeout_keep_alive": 75, **options}
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, **options))
+    server = Server(uvicorn.Config(app, log_config=None, access_log=False, **options))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         await asyncio.sleep(0.01)

@@ -291,8 +291,7 @@ class BroadcastWorkflow:
             began_beside = not reading.done()
             report = await self._run_page(BroadcastActivities.look_after_held)
             is_stale = began_beside and reading.done()  # it may not know what the audience's last page left
-            waits = report is not None and report.tally.waiting > 0
-            if report and report.stop == "expired" and waits and workflow.patched("held-rows-expire"):
+            if report and report.stop == "expired" and report.tally.waiting and workflow.patched("held-rows-expire"):
                 await self._stop(BroadcastStatus.EXPIRED)
             if report is None or (reading.done() and self._ending is not None and not self._report.tally.unknown):
                 return

@@ -1,46 +1,27 @@
 """Faults over a real connection: what a client sees is what a network does."""
 
-import asyncio
-import socket
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 import httpx
 import pytest
-import uvicorn
 
 from sandbox.app import create_app
 from sandbox.settings import SandboxSettings
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals of the test run alone."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
+from tests.stage import served
 
 
 @pytest.fixture(params=["httptools", "h11"])
 async def client(request: pytest.FixtureRequest) -> AsyncGenerator[httpx.AsyncClient]:
     implementation: Literal["httptools", "h11"] = request.param
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_app(SandboxSettings()), http=implementation, ws="none", log_config=None, timeout_graceful_shutdown=1
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn has a flag only
-        await asyncio.sleep(0.01)
-    base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
+    app = create_app(SandboxSettings())
+    async with (
+        served(app, http=implementation, ws="none", timeout_graceful_shutdown=1) as base,
+        httpx.AsyncClient(base_url=base, trust_env=False) as http,
+    ):
         made = (await http.post("/_sandbox/projects", json={"lags": {"templates": 0}})).json()
         http.headers["Api-Key"] = made["keys"]["server"]
         yield http
-    server.should_exit = True
-    await serving
 
 
 async def upsert(client: httpx.AsyncClient, **options: Any) -> httpx.Response:
