@@ -78,6 +78,8 @@ bench-kills: $(READY) ## Flood a stack with webhooks and kill its processes mean
 
 bench-templates: $(READY) ## Measure rewriting and fingerprinting a template against a C tree parser
 	@$(BIN)/python -m bench.templates
+bench-growth: $(READY) ## Measure how the time of reading strangers' text grows with its length
+	@$(BIN)/python -m bench.growth
 
 DOCUMENTS ?= 100000
 fuzz-templates: $(READY) ## Check the search for images on mutated documents (DOCUMENTS=, SEED=)
@@ -100,4 +102,4 @@ lock: $(READY) ## Write the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra browser -c requirements/dev.lock -o requirements/browser.lock
 	echo 'hatchling>=1.33' | $(COMPILE:pyproject.toml=-) -o requirements/build.lock
 
-.PHONY: test-postgresql histories chaos-broadcast bench bench-sends bench-costs bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates fuzz-api fuzz-templates screenshots lock
+.PHONY: test-postgresql histories chaos-broadcast bench bench-sends bench-costs bench-broadcast help setup demo dev test check chaos bench-events bench-kills bench-suppressions bench-templates bench-growth fuzz-api fuzz-templates screenshots lock

@@ -16,6 +16,7 @@ _BENCHES = {
     "A broadcast against a loop that keeps no record": ["bench.broadcast"],
     "Events against doing nothing, and against a signal each": ["bench.events", "--rounds", "1"],
     "Templates of 100 KB against a C tree parser": ["bench.templates"],
+    "Eight times as long a text": ["bench.growth"],
     "Suppressions against a bare insert": ["bench.suppression_import", "100000"],
 }
 

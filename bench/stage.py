@@ -15,7 +15,7 @@ from endpoint.administration import Administration
 UNLIMITED = 10_000
 """Sends a second that no machine of ours reaches."""
 
-console = Console(width=140, highlight=False)
+console = Console(width=140, highlight=False, markup=False)
 
 
 @dataclass(frozen=True)

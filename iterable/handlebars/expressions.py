@@ -7,16 +7,17 @@ from iterable.handlebars.nodes import Call, Expression, Literal, Name
 
 _SEGMENT = r"(?:\[[^\]]{0,200}\]|[^\s!\"#%&'()*+,./;<=>@\[\\\]^`{|}~]+)"
 # Each alternative begins with other characters, no repetition has two ways to match the same text, and what looks for
-# an end looks only so far: the scan is linear whatever it is given.
+# an end looks only so far: the scan is linear whatever it is given. What repeats a group keeps no way back (`*+`): a
+# long name would pay for each of them in memory.
 _TOKEN = re.compile(
     rf"""
     (?P<space>\s+)
   | (?P<close>\}}~\}}\}}|~?\}}\}}\}}?)
   | (?P<open>\{{\{{)
-  | (?P<string>"(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*')
+  | (?P<string>"(?:[^"\\]|\\.)*+" | '(?:[^'\\]|\\.)*+')
   | (?P<feed>\[\[(?:[^\]]|\](?!\])){{0,400}}\]\])
   | (?P<number>-?\d+(?:\.\d+)?(?=[\s}}=)~|]))
-  | (?P<name>@?(?:\.\./)*(?:\.\.|\.|{_SEGMENT})(?:[./]{_SEGMENT})*)
+  | (?P<name>@?(?:\.\./(?=\.|{_SEGMENT}))*+(?:\.\.|\.|{_SEGMENT})(?:[./]{_SEGMENT})*+)
   | (?P<mark>[()=|])
   | (?P<other>.)
     """,

@@ -1,6 +1,5 @@
 """What is looked at before Iterable is touched."""
 
-import time
 from typing import Any
 
 import pytest
@@ -184,12 +183,10 @@ def test_many_missing_names_are_told_shortly() -> None:
 
 
 def test_a_message_of_a_million_tags_is_looked_at_in_part() -> None:
-    content = template(html="{{#each rows}}{{#each cells}}{{a}}{{b}}{{/each}}{{/each}}" * 500)
-    data = {"first_name": "x", "rows": [{"cells": [{"a": 1}] * 100}] * 100}
-    began = time.process_time()
-    warning, _ = check_data(content, data, {})
-    assert "rows[].cells[].b" in warning.message
-    assert time.process_time() - began < 2
+    rows = "{{#each rows}}{{#each cells}}{{a}}{{b}}{{/each}}{{/each}}"
+    data = {"first_name": "x", "rows": [{"cells": [{"a": 1}] * 5}] * 5}
+    assert missing(rows + "{{last}}", data) == ["rows[].cells[].b", "last"]
+    assert missing(rows * 500 + "{{last}}", data) == ["rows[].cells[].b"]
 
 
 def test_data_that_is_too_long_to_come_back() -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -104,9 +103,7 @@ async def test_a_stubborn_child_is_killed_after_the_grace(tmp_path: Path) -> Non
         await stack.start("stubborn", STUBBORN)
         await says(stack, "stubborn")
         pid = stack.pid_of("stubborn")
-        began = time.monotonic()
     assert not alive(pid)
-    assert time.monotonic() - began < 2
 
 
 async def test_what_a_child_started_goes_with_it(tmp_path: Path) -> None:
