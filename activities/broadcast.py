@@ -236,7 +236,9 @@ class BroadcastActivities:
         async with self._store.read() as tx:
             lanes = await tx.broadcasts.lanes(workspace_id, broadcast_id)
             held = await tx.held.counts(workspace_id, broadcast_id)
-        due = [first for _, first in held.values() if first is not None]
+        # Rows that wait may not move while nobody is targeted: then only evidence is looked for in time.
+        may_move = {"unknown"} if stop in {"paused", "cancelled", "expired"} else OPEN
+        due = [first for state, (_, first) in held.items() if state in may_move and first is not None]
         return LaneReport(
             stop=stop,
             reason=reason,

@@ -109,7 +109,7 @@ class Lane(ABC):
         self.counts: Counter[str] = work.begins.tally.counts()
         self._ready: deque[Row] = deque()
         self._departures = Departures(work.connector.iterable, work.connector.settings.project_type, work.concurrency)
-        self._unwritten = Verdicts(work.request.pace)
+        self._unwritten = self._verdicts()
         self._rate: float | None = None
         self._unanswered = 0
         self._unanswered_since = 0.0
@@ -208,6 +208,9 @@ class Lane(ABC):
             self._fault = error
             self.halt("trouble")
 
+    def _verdicts(self) -> Verdicts:
+        return Verdicts(self.work.request.pace, renewed=self.work.request.renewed)
+
     # ── a turn ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _turn(self) -> None:
@@ -247,7 +250,7 @@ class Lane(ABC):
             return False
         self._tries = 0
         self._shown = shown
-        self._unwritten = Verdicts(self.work.request.pace)
+        self._unwritten = self._verdicts()
         for _ in leaving.rows:
             self._ready.popleft()
         self._departures.leave(leaving.rows, batch, leaving.at, leaving.interval)

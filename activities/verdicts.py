@@ -34,6 +34,9 @@ class Verdicts:
     that certainly did not reach Iterable and stay in the lane."""
 
     pace: Pace
+    renewed: bool = False
+    """The campaign was just made sure of: a row that was tried before and is refused with it again fails, as a single
+    send does after one renewal."""
     ends: list[tuple[str, int, str]] = field(default_factory=list[tuple[str, int, str]])
     taken: list[tuple[str, datetime]] = field(default_factory=list[tuple[str, datetime]])
     closed: list[tuple[str, SendStatus, str]] = field(default_factory=list[tuple[str, SendStatus, str]])
@@ -164,7 +167,7 @@ class Verdicts:
             case KeyRefused():
                 self.key_refused = code_of(error)
                 self.again.append(row)
-            case _ if campaign_is_gone(error):
+            case _ if campaign_is_gone(error) and not (self.renewed and row.attempts):
                 self.campaign_gone = True
                 self.again.append(row)
             case RecipientUnknown() if self._may_write_profile(row):

@@ -41,7 +41,8 @@ class OpenedBroadcast(Contract):
 
 
 class LaneRequest(Contract):
-    """`target_audience` and `look_after_held`: one page of a lane."""
+    """`target_audience` and `look_after_held`: one page of a lane. `renewed`: the campaign was refused and then made
+    sure of, and it has taken nobody since."""
 
     workspace_id: WorkspaceId
     broadcast_id: BroadcastId
@@ -52,12 +53,13 @@ class LaneRequest(Contract):
     message_type_id: int
     shadow: Shadow
     pace: Pace
+    renewed: bool = False
 
 
 class LaneReport(Contract):
     """Where a broadcast stands after a page. `tally` is the whole broadcast's. `rows` were finished within `seconds`;
-    `done` is the part of the audience that was read. `held` rows are open, the first of them is due at `next_due`.
-    `ended` counts the page's attempts by their end."""
+    `done` is the part of the audience that was read. `held` rows are open; the first of those that may move is due at
+    `next_due`. `ended` counts the page's attempts by their end."""
 
     stop: Stop
     reason: str | None = None

@@ -31,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.received import Received
     from contracts.send import Recipient, SendRequest
     from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
-    from contracts.target import FingerprintRequest, PreparedSend, TemplateBody
+    from contracts.target import FingerprintRequest, PreparedSend, TargetEnd, TemplateBody
     from contracts.template import Stream
     from workflows.failures import failure, failure_of, given
     from workflows.window import show_broadcast
@@ -81,7 +81,7 @@ class BroadcastWorkflow:
         self._closes = False
         self._page = 0
         self._pages: set[int] = set()
-        self._one_at_a_time = asyncio.Lock()
+        self._renewing = asyncio.Lock()
         self._steering = asyncio.Lock()
 
     @workflow.run
@@ -295,8 +295,11 @@ class BroadcastWorkflow:
                 await self._stop(BroadcastStatus.EXPIRED)
             if report is None or (reading.done() and self._ending is not None and not self._report.tally.unknown):
                 return
-            due = (report.next_due or workflow.now()) - workflow.now()
-            rest = min(max(due, SHORTEST_LOOK), LONGEST_LOOK)
+            rest = SHORTEST_LOOK
+            if report.next_due is not None:
+                rest = min(max(report.next_due - workflow.now(), SHORTEST_LOOK), LONGEST_LOOK)
+            elif self._is_paused:  # whoever has it go on ends this wait
+                rest = LONGEST_LOOK
             if self._report.held:
                 await self._until(self._changes_from(self._is_paused, self._ending), rest)
 
@@ -311,33 +314,35 @@ class BroadcastWorkflow:
         self._page += 1
         page = self._page
         self._pages.add(page)
-        is_transactional = self._lane.stream == "transactional"
+        request = self._lane
+        is_transactional = request.stream == "transactional"
         try:
             report: LaneReport = await workflow.execute_activity_method(
                 lane,
-                self._lane,
+                request,
                 task_queue=f"{workflow.info().task_queue}-broadcast",
                 start_to_close_timeout=PAGE_TIMEOUT,
                 heartbeat_timeout=HEARTBEAT,
                 retry_policy=PROVIDER,
-                priority=Priority(priority_key=2 if is_transactional else 4, fairness_key=self._lane.workspace_id),
+                priority=Priority(priority_key=2 if is_transactional else 4, fairness_key=request.workspace_id),
             )
             self._pages.discard(page)
-            await self._take_in(report)
+            await self._take_in(request, report)
         except ActivityError as error:
             self._pages.discard(page)
             await self._stop(BroadcastStatus.FAILED, failure_of(error))
             return None
         return report
 
-    async def _take_in(self, report: LaneReport) -> None:
+    async def _take_in(self, request: LaneRequest, report: LaneReport) -> None:
         done = self._report.done if report.done is None else report.done
         speed = self._report if report.done is None else report  # that of the reading lane
         self._report = report.model_copy(update={"done": done, "rows": speed.rows, "seconds": speed.seconds})
         self._show_details()
-        if report.stop == "campaign_gone" and self._lane is not None:
-            async with self._one_at_a_time:
-                self._lane = await self._with_shadow(self._lane, gone=self._lane.shadow)
+        if report.stop == "campaign_gone":
+            report = await self._renew(request, report)
+        elif request.renewed and self._lane is request and report.ended.get(TargetEnd.TAKEN):
+            self._lane = request.model_copy(update={"renewed": False})
         if report.stop == "stuck":
             async with self._steering:
                 await self._steer(wanted="pause")
@@ -345,6 +350,20 @@ class BroadcastWorkflow:
             await self._show(BroadcastStatus.PAUSED)
         if workflow.info().get_current_history_length() > MOST_EVENTS:
             self._renews = True
+
+    async def _renew(self, request: LaneRequest, report: LaneReport) -> LaneReport:
+        """Has the campaign made sure of, once for both lanes. Where that was just done and nobody was taken since,
+        Iterable says that it runs and takes no sends all the same: somebody must look."""
+        ends = workflow.patched("renewals-end")
+        async with self._renewing:
+            if self._lane is None or (ends and self._lane is not request):
+                return report
+            if ends and request.renewed and not report.ended.get(TargetEnd.TAKEN):
+                self._lane = request.model_copy(update={"renewed": False})  # whoever has it go on may have it renewed
+                return report.model_copy(update={"stop": "stuck", "reason": ErrorCode.PROVIDER_REJECTED})
+            lane = await self._with_shadow(self._lane, gone=self._lane.shadow)
+            self._lane = lane.model_copy(update={"renewed": True})
+        return report
 
     async def _reopen_failed(self) -> None:
         self._retries = False

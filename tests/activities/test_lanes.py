@@ -92,6 +92,18 @@ class Iterable:
 
 
 @dataclass
+class Installed:
+    """Knows one connector: that of a lane's work."""
+
+    work: Work | None
+
+    async def get(self, workspace_id: str) -> InForce:
+        del workspace_id
+        assert self.work is not None
+        return self.work.connector
+
+
+@dataclass
 class World:
     """One broadcast on one store."""
 
@@ -112,7 +124,9 @@ class World:
         async with self.store.begin() as tx:
             await tx.broadcasts.open(request, "run", inline(self.rows))
 
-    async def work(self, name: LaneName, *, concurrency: int = 10, page_seconds: float = 20) -> Work:
+    async def work(
+        self, name: LaneName, *, concurrency: int = 10, page_seconds: float = 20, renewed: bool = False
+    ) -> Work:
         settings = ConnectorSettings.model_validate(
             {"data_center": "us", "marketing_message_type_id": 1, "sends_per_second": 10_000, **self.settings}
         )
@@ -132,6 +146,7 @@ class World:
             message_type_id=1,
             shadow=Shadow(template_id=1, campaign_id=2),
             pace=Pace.of(settings, "marketing"),
+            renewed=renewed,
         )
         return Work(
             self.store, InForce(settings, client), request, name, holder, begins, None, concurrency, page_seconds
@@ -153,6 +168,9 @@ class World:
     async def want(self, wanted: Wanted) -> None:
         async with self.store.begin() as tx:
             await tx.broadcasts.want("acme", self.broadcast_id, wanted)
+
+    def activities(self, work: Work | None = None) -> BroadcastActivities:
+        return BroadcastActivities(self.store, Installed(work), BroadcastLimits(Reading()))  # pyright: ignore[reportArgumentType]
 
     async def tally(self) -> Tally:
         async with self.store.read() as tx:
@@ -252,6 +270,20 @@ async def test_failures_are_told_by_code_and_can_be_tried_again(world: World) ->
     async with world.store.read() as tx:
         (failed,) = await tx.recipients.page("acme", world.broadcast_id, 0, 100, "failed")
     assert (failed.row, failed.reason) == (4, "recipient_invalid")
+
+
+async def test_a_row_that_is_refused_with_its_campaign_once_more_fails_and_holds_up_no_other(world: World) -> None:
+    gone = httpx.Response(400, json={"code": "BadParams", "msg": "", "params": {"campaignId": "2"}})
+    world.iterable.answer = lambda address, times: gone if address == "p3@example.com" else None
+    await world.open()
+    first = await world.audience()
+    await world.run(first)
+    assert first.stop == "campaign_gone"
+    second = await world.audience(renewed=True)
+    await world.run(second)
+    assert second.stop == "end"
+    assert await world.tally() == Tally(taken=119, failed={"provider_rejected": 1})
+    assert world.iterable.asked["p3@example.com"] == 2
 
 
 async def test_a_429_slows_down_and_every_message_still_goes_out_once(world: World) -> None:
@@ -429,6 +461,16 @@ async def test_a_page_that_begins_in_a_pause_writes_no_profile(world: World) -> 
     assert len(world.iterable.written) == 30
 
 
+async def test_rows_that_wait_are_not_due_while_nobody_is_targeted(world: World) -> None:
+    world.rows, world.settings = world.rows[:3], ALWAYS
+    await world.open()
+    await world.run(await world.audience())
+    work = await world.work("held")
+    await world.want("pause")
+    report = await world.activities(work).look_after_held(work.request)
+    assert (report.stop, report.held, report.next_due) == ("paused", 3, None)
+
+
 async def test_a_profile_that_the_key_may_not_write_stops_the_lane_and_says_why(world: World) -> None:
     world.rows, world.settings = world.rows[:30], ALWAYS
     world.iterable.profile = lambda address, times: httpx.Response(401, json={"code": "BadApiKey"})
@@ -478,7 +520,7 @@ async def test_rows_that_are_open_when_a_broadcast_fails_get_a_true_end_and_can_
     await world.open()
     await world.run(await world.audience())
     assert await world.tally() == Tally(taken=1, unknown=1, waiting=1)
-    activities = BroadcastActivities(world.store, None, BroadcastLimits(Reading()))  # pyright: ignore[reportArgumentType]
+    activities = world.activities()
     standing = Standing(workspace_id="acme", broadcast_id=world.broadcast_id, status=BroadcastStatus.FAILED)
     assert await activities.close_broadcast(standing) == Tally(taken=1, cancelled=1, failed={"outcome_unknown": 1})
     async with world.store.read() as tx:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,13 +17,15 @@ from activities.beating import to_the_end
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
 from contracts.broadcasting import LaneReport, LaneRequest, OpenBroadcast, OpenedBroadcast, Standing, Steering
 from contracts.connector import ConnectorSettings
+from contracts.shadow import Shadow, ShadowWanted
 from contracts.target import FingerprintRequest, PreparedSend, TemplateBody
 from tests.stage import TEMPLATE, Stage, known_content
-from workflows.broadcast import BroadcastWorkflow
+from workflows.broadcast import LONGEST_LOOK, BroadcastWorkflow
 
 pytestmark = pytest.mark.scenario
 
 END = LaneReport(stop="end", tally=Tally(taken=1))
+_TIMER = "timer_started_event_attributes"
 SETTINGS = ConnectorSettings(data_center="us", marketing_message_type_id=1)
 
 
@@ -33,6 +36,7 @@ class World:
     pages: list[LaneReport] = field(default_factory=lambda: [END])
     looks: list[LaneReport] = field(default_factory=lambda: [END])
     looked: int = 0
+    renewed: int = 0
     steered: list[str | None] = field(default_factory=list[str | None])
     shown: list[BroadcastStatus] = field(default_factory=list[BroadcastStatus])
     closed: list[Standing] = field(default_factory=list[Standing])
@@ -72,6 +76,11 @@ class World:
         await self.answers.wait()
         self.looked += 1
         return report
+
+    @activity.defn
+    async def ensure_shadow(self, wanted: ShadowWanted) -> Shadow:
+        self.renewed += 1
+        return wanted.gone or Shadow(template_id=1, campaign_id=2)
 
     @activity.defn
     async def steer_broadcast(self, steering: Steering) -> None:
@@ -114,6 +123,7 @@ async def broadcasting(stage: Stage, world: World) -> AsyncGenerator[WorkflowHan
     async with (
         Worker(stage.client, task_queue=queue, workflows=[BroadcastWorkflow], activities=activities),
         Worker(stage.client, task_queue=f"{queue}-broadcast", activities=activities),
+        Worker(stage.client, task_queue=f"{queue}-shadow", activities=[world.ensure_shadow]),
     ):
         yield await stage.client.start_workflow(
             "BroadcastWorkflow", request, id=queue, task_queue=queue, result_type=BroadcastProgress
@@ -148,6 +158,38 @@ async def test_one_that_is_stuck_is_paused_until_somebody_has_it_go_on(the_stage
         await handle.execute_update("resume")
         assert (await handle.result()).status is BroadcastStatus.COMPLETED
     assert world.steered == ["pause", "go"]
+
+
+async def test_one_whose_campaign_runs_and_takes_nobody_is_paused_after_one_renewal(the_stage: Stage) -> None:
+    gone = LaneReport(stop="campaign_gone", tally=Tally(), ended={"not_taken": 1})
+    some = gone.model_copy(update={"ended": {"taken": 1, "not_taken": 1}})
+    world = World(pages=[gone, some, gone, gone, END])
+    async with broadcasting(the_stage, world) as handle:
+        while BroadcastStatus.PAUSED not in world.shown:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert (await progress(handle)).reason == "provider_rejected"
+        assert (world.renewed, world.pages) == (2, [gone, END])
+        await handle.execute_update("resume")
+        assert (await handle.result()).status is BroadcastStatus.COMPLETED
+    assert world.renewed == 3
+
+
+async def test_while_it_is_paused_rows_that_wait_cost_a_look_now_and_then(the_stage: Stage) -> None:
+    stuck = LaneReport(stop="stuck", reason="api_key_invalid", tally=Tally(waiting=1), held=1)
+    paused = LaneReport(stop="paused", tally=Tally(waiting=1), held=1)
+    world = World(pages=[stuck], looks=[paused])
+    async with broadcasting(the_stage, world) as handle:
+        while not (waits := await _timers(handle)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert set(waits) == {LONGEST_LOOK}
+        await handle.execute_update("cancel")
+        assert (await handle.result()).status is BroadcastStatus.CANCELLED
+
+
+async def _timers(handle: WorkflowHandle[Any, Any]) -> list[timedelta]:
+    events = (await handle.fetch_history()).events
+    started = (event.timer_started_event_attributes for event in events if event.HasField(_TIMER))
+    return [one.start_to_fire_timeout.ToTimedelta() for one in started]
 
 
 async def test_rows_that_still_wait_when_it_expires_do_not_keep_it_open(the_stage: Stage) -> None:
