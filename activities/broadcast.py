@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections import Counter
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +20,7 @@ from activities.fingerprints import template_ref
 from activities.held_lane import HeldLane
 from activities.lane import Lane, Superseded, Work
 from activities.opening import STORED, Reading, open_audience
-from activities.sources import StorageAway
+from activities.sources import StorageAway, Unreadable
 from activities.survey import Surveyor
 from contracts.broadcast import Audience as Wanted
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
@@ -43,6 +44,8 @@ from store.store import Store, Transaction
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _AGAIN_AFTER_SECONDS = 30.0
+_STORAGE_TRIES = 20
+"""Of a broadcast that has not begun: some eight minutes."""
 _BATCH = 500
 _LOST = f"failed:{ErrorCode.OUTCOME_UNKNOWN}"
 
@@ -78,7 +81,8 @@ class BroadcastActivities:
             if request.audience is not None:
                 rows = request.audience.recipients
                 content = None if rows is None else inline(rows)
-                await open_audience(request.audience, content, self._limits.reading).begin()
+                with _within_reason():
+                    await open_audience(request.audience, content, self._limits.reading).begin()
             async with self._store.begin() as tx:
                 return await self._open(tx, request, wanted.run_id)
 
@@ -117,7 +121,8 @@ class BroadcastActivities:
             rows = request.audience.recipients
             recipients = None if rows is None else inline(rows)
             audience = open_audience(request.audience, recipients, self._limits.reading)
-            tally, survey = await Surveyor(self._store, connector, request, content).survey(audience)
+            with _within_reason():
+                tally, survey = await Surveyor(self._store, connector, request, content).survey(audience)
             return BroadcastProgress(
                 status=BroadcastStatus.COMPLETED, tally=tally, template_ref=wanted.template_ref, survey=survey, done=1.0
             )
@@ -399,6 +404,17 @@ def _has_waited_for_long(work: Work) -> bool:
     """Longer than the connector lets anything wait, all attempts of this page together."""
     waited = datetime.now(UTC) - activity.info().scheduled_time
     return waited > timedelta(seconds=work.request.pace.give_up_after_seconds)
+
+
+@contextlib.contextmanager
+def _within_reason() -> Generator[None]:
+    """Nobody has been reached: storage that never answers is told to whoever named it, and not waited for for ever."""
+    try:
+        yield
+    except StorageAway:
+        if activity.info().attempt < _STORAGE_TRIES:
+            raise
+        raise Unreadable("The audience's storage does not answer") from None
 
 
 def _superseded() -> ApplicationError:

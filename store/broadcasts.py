@@ -152,15 +152,18 @@ class Broadcasts(SealingRepository):
         campaign_id: int | None = None,
         template_ref: str | None = None,
     ) -> None:
-        """How it stands. An end drops the recipients that stood in the request."""
+        """How it stands. An end drops the recipients that stood in the request, and stands until it is taken over."""
         values: dict[str, object] = {"status": status.value, "reason": reason, "changed_at": self._clock()}
         if campaign_id is not None:
             values["campaign_id"] = campaign_id
         if template_ref is not None:
             values["template_ref"] = template_ref
+        where = _is(workspace_id, broadcast_id)
         if status in ENDS:
             values |= {"ended_at": self._clock(), "recipients": None}
-        await self._connection.execute(update(broadcast).where(_is(workspace_id, broadcast_id)).values(values))
+        else:
+            where &= broadcast.c.ended_at.is_(None)
+        await self._connection.execute(update(broadcast).where(where).values(values))
 
     # ── lanes ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

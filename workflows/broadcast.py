@@ -1,9 +1,9 @@
 """BroadcastWorkflow: one template to many recipients."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
@@ -50,11 +50,15 @@ SHADOW_TIMEOUT = timedelta(hours=25)
 """Longer than the run that makes the shadow may take."""
 HEARTBEAT = timedelta(seconds=15)
 """How soon a worker that died is noticed."""
+STEERING_PATIENCE = timedelta(seconds=30)
+"""How long an update waits for a broadcast that is still being prepared."""
 LONGEST_WAIT = timedelta(days=365)
 SHORTEST_LOOK = timedelta(seconds=1)
 LONGEST_LOOK = timedelta(seconds=30)
 MOST_EVENTS = 5_000
 """Then the run continues as new, before its history slows it down: after some six hours of pages."""
+
+T = TypeVar("T")
 
 
 @workflow.defn(name="BroadcastWorkflow")
@@ -79,6 +83,7 @@ class BroadcastWorkflow:
         self._renews = False
         self._is_over = False
         self._closes = False
+        self._step: asyncio.Task[Any] | None = None
         self._page = 0
         self._pages: set[int] = set()
         self._renewing = asyncio.Lock()
@@ -108,7 +113,8 @@ class BroadcastWorkflow:
         if request.carried is not None:
             self._go_on(Carried.model_validate(request.carried))
         elif request.dry_run:
-            self._answer = await self._survey(request)
+            called_off = BroadcastProgress(status=BroadcastStatus.CANCELLED)
+            self._answer = await self._unless_called_off(self._survey(request)) or called_off
             return
         else:
             try:
@@ -121,7 +127,7 @@ class BroadcastWorkflow:
             if self._opened.ending is not None:
                 self._answer = self._opened.ending
                 return
-            self._lane = await self._prepare(request, self._opened)
+            self._lane = await self._unless_called_off(self._prepare(request, self._opened))
             if self._opened.wanted == "pause" and self._lane is not None:
                 self._is_paused = True
                 await self._show(BroadcastStatus.PAUSED)
@@ -131,22 +137,44 @@ class BroadcastWorkflow:
         await self._work()
         self._renews = self._renews and self._problem is None  # a problem is not carried into another run
         if not self._renews:
-            self._closes = True
             has_expired = self._opened is not None and self._opened.has_expired
             await self._close(self._ending or (BroadcastStatus.EXPIRED if has_expired else BroadcastStatus.COMPLETED))
 
     async def _open(self, request: BroadcastRequest) -> OpenedBroadcast:
+        """Waited for although the run is cancelled meanwhile: what it wrote down needs an end."""
         if request.send_at is not None and request.send_at > workflow.now() + LONGEST_WAIT:
             raise failure(ErrorCode.REQUEST_INVALID, "send_at is more than 365 days ahead")
-        return await workflow.execute_activity_method(
+        opening = workflow.start_activity_method(
             BroadcastActivities.open_broadcast,
             OpenBroadcast(request=request, run_id=workflow.info().first_execution_run_id),
             start_to_close_timeout=OWN_TIMEOUT,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=OWN,
         )
+        while not opening.done():
+            try:
+                await workflow.wait_condition(opening.done)
+            except asyncio.CancelledError:
+                if not workflow.patched("opening-is-waited-for"):
+                    opening.cancel()
+                self._ending = BroadcastStatus.CANCELLED
+        return opening.result()
 
-    async def _prepare(self, request: BroadcastRequest, opened: OpenedBroadcast) -> LaneRequest | None:
+    async def _unless_called_off(self, step: Coroutine[Any, Any, T]) -> T | None:
+        """A step before anybody is targeted, which a cancellation breaks off."""
+        if self._ending is not None:
+            step.close()
+            return None
+        self._step = asyncio.create_task(step)
+        try:
+            return await self._step
+        except (asyncio.CancelledError, ActivityError) as error:
+            if not is_cancelled_exception(error):
+                raise
+        self._ending = BroadcastStatus.CANCELLED
+        return None
+
+    async def _prepare(self, request: BroadcastRequest, opened: OpenedBroadcast) -> LaneRequest:
         """The content, prepared once for all as a single send's is, and its campaign."""
         try:
             prepared = await self._fingerprint(request, opened.stream, opened.template_ref)
@@ -165,8 +193,7 @@ class BroadcastWorkflow:
                 lane = await self._with_shadow(lane, gone=None)
         except ActivityError as error:
             if is_cancelled_exception(error):
-                self._ending = BroadcastStatus.CANCELLED
-                return None
+                raise
             self._problem = failure_of(error)
             await self._close(BroadcastStatus.FAILED, self._problem.type)
             raise self._problem from None
@@ -406,6 +433,12 @@ class BroadcastWorkflow:
     async def cancel(self) -> BroadcastProgress:
         """Ends the broadcast: nobody is targeted from the moment this returns on. What is under way is followed to its
         end, and the run ends once the last outcome is known."""
+        is_prepared = self._lane is not None or self._closes or self._is_over
+        if not is_prepared and workflow.patched("called-off-while-prepared"):
+            self._ending = BroadcastStatus.CANCELLED
+            if self._step is not None:
+                self._step.cancel()
+            return self.progress()
         await self._is_open()
         await self._stop(BroadcastStatus.CANCELLED)
         await self._quiet()
@@ -422,6 +455,9 @@ class BroadcastWorkflow:
     @workflow.update
     async def retry(self) -> BroadcastProgress:
         """Recipients that failed so far are targeted once more. Fails once the broadcast is ending."""
+        await workflow.wait_condition(lambda: self._request is not None or self._is_over)
+        if self._request and self._request.again and not self._page and workflow.patched("again-is-one-retry"):
+            return self.progress()  # the run begins with that
         await self._is_open()
         if self._ending is not None or self._closes:
             raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is ending: retry once it is over")
@@ -461,9 +497,16 @@ class BroadcastWorkflow:
         return self._ending is not None or self._renews
 
     async def _is_open(self) -> None:
-        """Waits until there is a broadcast to steer. Fails where it is over."""
-        await workflow.wait_condition(lambda: self._lane is not None or self._is_over)
-        if self._is_over:
+        """Waits for a while until there is a broadcast to steer: a run takes no more than ten updates at once. Fails
+        where it is over, or about to be."""
+        is_known = self._lane is not None or self._is_over
+        patience = None if is_known or not workflow.patched("updates-wait-for-a-while") else STEERING_PATIENCE
+        try:
+            await workflow.wait_condition(lambda: self._lane is not None or self._is_over, timeout=patience)
+        except TimeoutError:
+            what = "The broadcast is still being prepared: cancel it, or try again later"
+            raise failure(ErrorCode.REQUEST_INVALID, what) from None
+        if self._is_over or (self._closes and workflow.patched("an-end-stands")):
             raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is over")
 
     async def _quiet(self) -> None:
@@ -488,6 +531,8 @@ class BroadcastWorkflow:
         )
 
     async def _show(self, status: BroadcastStatus) -> None:
+        if self._closes and workflow.patched("an-end-stands"):
+            return
         self._status = status
         self._show_details()
         if self._shown is not status:
@@ -500,6 +545,7 @@ class BroadcastWorkflow:
             )
 
     async def _close(self, status: BroadcastStatus, reason: str | None = None) -> None:
+        self._closes = True
         self._reason = reason or self._reason
         try:
             tally = await self._close_rows(status)

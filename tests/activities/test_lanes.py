@@ -13,6 +13,8 @@ import httpx
 import orjson
 import pytest
 from pydantic import SecretStr
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
 from activities.audience import LineAudience, Position, inline
 from activities.audience_lane import AudienceLane
@@ -25,7 +27,7 @@ from activities.lane import Lane, Superseded, Work
 from activities.opening import Reading
 from activities.sources import Inline, StorageAway
 from contracts.broadcast import Audience, BroadcastRequest, BroadcastStatus, Tally
-from contracts.broadcasting import BroadcastName, LaneRequest, Standing, Wanted
+from contracts.broadcasting import BroadcastName, LaneRequest, OpenBroadcast, Standing, Wanted
 from contracts.connector import ConnectorSettings
 from contracts.event import Event, EventKind
 from contracts.shadow import Shadow
@@ -96,6 +98,9 @@ class Installed:
     """Knows one connector: that of a lane's work."""
 
     work: Work | None
+
+    async def get_to_begin(self, workspace_id: str) -> None:
+        del workspace_id
 
     async def get(self, workspace_id: str) -> InForce:
         del workspace_id
@@ -170,7 +175,7 @@ class World:
             await tx.broadcasts.want("acme", self.broadcast_id, wanted)
 
     def activities(self, work: Work | None = None) -> BroadcastActivities:
-        return BroadcastActivities(self.store, Installed(work), BroadcastLimits(Reading()))  # pyright: ignore[reportArgumentType]
+        return BroadcastActivities(self.store, Installed(work), BroadcastLimits(Reading(allow_private=True)))  # pyright: ignore[reportArgumentType]
 
     async def tally(self) -> Tally:
         async with self.store.read() as tx:
@@ -422,6 +427,37 @@ async def test_an_audience_that_breaks_off_is_not_taken_for_its_end(world: World
     await world.run(await world.audience())
     assert await world.tally() == Tally(taken=120)
     assert set(world.iterable.got.values()) == {1}
+
+
+async def test_storage_that_never_answers_is_told_before_anybody_is_targeted(world: World) -> None:
+    audience = Audience(uri="http://127.0.0.1:1/people.jsonl")
+    request = BroadcastRequest(workspace_id="acme", broadcast_id="b", template_ref="a" * 64, audience=audience)
+    opening = OpenBroadcast(request=request, run_id="run")
+    environment = ActivityEnvironment()
+    with pytest.raises(StorageAway):
+        await environment.run(world.activities().open_broadcast, opening)
+    environment.info = replace(environment.info, attempt=20)
+    with pytest.raises(ApplicationError, match="does not answer") as caught:
+        await environment.run(world.activities().open_broadcast, opening)
+    assert (caught.value.type, caught.value.non_retryable) == ("request_invalid", True)
+
+
+async def test_an_end_stands_until_the_broadcast_is_taken_over(world: World) -> None:
+    await world.open()
+    for status in (BroadcastStatus.CANCELLED, BroadcastStatus.PAUSED):
+        async with world.store.begin() as tx:
+            await tx.broadcasts.show("acme", world.broadcast_id, status, None)
+    assert await _status(world) is BroadcastStatus.CANCELLED
+    async with world.store.begin() as tx:
+        await tx.broadcasts.take_over("acme", world.broadcast_id, "another")
+        await tx.broadcasts.show("acme", world.broadcast_id, BroadcastStatus.SETTLING, None)
+    assert await _status(world) is BroadcastStatus.SETTLING
+
+
+async def _status(world: World) -> BroadcastStatus | None:
+    async with world.store.read() as tx:
+        row = await tx.broadcasts.get("acme", world.broadcast_id)
+    return row and row.status
 
 
 ALWAYS = {"profile_policy": "always", "profile_wait_seconds": 0}

@@ -10,22 +10,41 @@ from typing import Any
 
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowHandle
-from temporalio.worker import Worker
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WithStartWorkflowOperation, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.beating import to_the_end
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
-from contracts.broadcasting import LaneReport, LaneRequest, OpenBroadcast, OpenedBroadcast, Standing, Steering
+from contracts.broadcasting import (
+    BroadcastName,
+    LaneReport,
+    LaneRequest,
+    OpenBroadcast,
+    OpenedBroadcast,
+    Standing,
+    Steering,
+)
 from contracts.connector import ConnectorSettings
 from contracts.shadow import Shadow, ShadowWanted
 from contracts.target import FingerprintRequest, PreparedSend, TemplateBody
 from tests.stage import TEMPLATE, Stage, known_content
+from workflows import broadcast
 from workflows.broadcast import LONGEST_LOOK, BroadcastWorkflow
 
 pytestmark = pytest.mark.scenario
 
 END = LaneReport(stop="end", tally=Tally(taken=1))
 _TIMER = "timer_started_event_attributes"
+REQUEST = BroadcastRequest.model_validate(
+    {
+        "workspace_id": "acme",
+        "broadcast_id": "brc_1",
+        "template": TEMPLATE,
+        "audience": {"recipients": [{"recipient": {"email": "ann@example.com"}}]},
+    }
+)
 SETTINGS = ConnectorSettings(data_center="us", marketing_message_type_id=1)
 
 
@@ -46,22 +65,30 @@ class World:
     looking: asyncio.Event = field(default_factory=asyncio.Event)
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared, it keeps `look_after_held` waiting."""
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    closes: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, it keeps `close_broadcast` waiting."""
+    has_campaign: bool = True
+    """Otherwise it never comes to be."""
+    retried: int = 0
 
     def __post_init__(self) -> None:
         self.opens.set()
         self.answers.set()
+        self.closes.set()
 
     @activity.defn
     async def open_broadcast(self, request: OpenBroadcast) -> OpenedBroadcast:
         self.opening.set()
         await to_the_end(self.opens.wait())
         asked = request.request
-        return OpenedBroadcast(stream=asked.stream, template_ref=None, send_at=None, expires_at=None)
+        return OpenedBroadcast(stream=asked.stream, template_ref="a" * 64, send_at=None, expires_at=None)
 
     @activity.defn
     async def fingerprint_template(self, request: FingerprintRequest, body: TemplateBody | None = None) -> PreparedSend:
         del body
-        return known_content(SETTINGS, request.send.stream)
+        known = known_content(SETTINGS, request.send.stream)
+        return known if self.has_campaign else known.model_copy(update={"shadow": None})
 
     @activity.defn
     async def target_audience(self, request: LaneRequest) -> LaneReport:
@@ -80,7 +107,16 @@ class World:
     @activity.defn
     async def ensure_shadow(self, wanted: ShadowWanted) -> Shadow:
         self.renewed += 1
-        return wanted.gone or Shadow(template_id=1, campaign_id=2)
+        if wanted.gone is None:
+            await asyncio.Event().wait()
+            raise RuntimeError
+        return wanted.gone
+
+    @activity.defn
+    async def retry_failed(self, name: BroadcastName) -> int:
+        del name
+        self.retried += 1
+        return 0
 
     @activity.defn
     async def steer_broadcast(self, steering: Steering) -> None:
@@ -92,6 +128,8 @@ class World:
 
     @activity.defn
     async def close_broadcast(self, standing: Standing) -> Tally:
+        self.closing.set()
+        await self.closes.wait()
         self.closed.append(standing)
         return Tally(taken=1)
 
@@ -101,7 +139,8 @@ def _next(reports: list[LaneReport]) -> LaneReport:
 
 
 @asynccontextmanager
-async def broadcasting(stage: Stage, world: World) -> AsyncGenerator[WorkflowHandle[Any, BroadcastProgress]]:
+async def working(stage: Stage, world: World) -> AsyncGenerator[str]:
+    """Workers; the name of their queue."""
     queue = f"ends-{uuid.uuid4().hex}"
     activities = [
         world.open_broadcast,
@@ -111,22 +150,28 @@ async def broadcasting(stage: Stage, world: World) -> AsyncGenerator[WorkflowHan
         world.steer_broadcast,
         world.show_broadcast,
         world.close_broadcast,
+        world.retry_failed,
     ]
-    request = BroadcastRequest.model_validate(
-        {
-            "workspace_id": "acme",
-            "broadcast_id": "brc_1",
-            "template": TEMPLATE,
-            "audience": {"recipients": [{"recipient": {"email": "ann@example.com"}}]},
-        }
-    )
+    runner = UnsandboxedWorkflowRunner()
     async with (
-        Worker(stage.client, task_queue=queue, workflows=[BroadcastWorkflow], activities=activities),
+        Worker(
+            stage.client,
+            task_queue=queue,
+            workflows=[BroadcastWorkflow],
+            activities=activities,
+            workflow_runner=runner,
+        ),
         Worker(stage.client, task_queue=f"{queue}-broadcast", activities=activities),
         Worker(stage.client, task_queue=f"{queue}-shadow", activities=[world.ensure_shadow]),
     ):
+        yield queue
+
+
+@asynccontextmanager
+async def broadcasting(stage: Stage, world: World) -> AsyncGenerator[WorkflowHandle[Any, BroadcastProgress]]:
+    async with working(stage, world) as queue:
         yield await stage.client.start_workflow(
-            "BroadcastWorkflow", request, id=queue, task_queue=queue, result_type=BroadcastProgress
+            "BroadcastWorkflow", REQUEST, id=queue, task_queue=queue, result_type=BroadcastProgress
         )
 
 
@@ -140,9 +185,69 @@ async def test_one_that_is_cancelled_while_it_is_opened_is_closed(the_stage: Sta
     async with broadcasting(the_stage, world) as handle:
         await world.opening.wait()
         await handle.cancel()
-        assert (await handle.result()).status is BroadcastStatus.CANCELLED
+        while not await _has_noticed(handle):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert not world.closing.is_set()  # before it is opened, there is nothing to close
         world.opens.set()
+        assert (await handle.result()).status is BroadcastStatus.CANCELLED
     assert [standing.status for standing in world.closed] == [BroadcastStatus.CANCELLED]
+
+
+async def _has_noticed(handle: WorkflowHandle[Any, Any]) -> bool:
+    """Whether the run has dealt with the request to cancel it."""
+    kinds = [event.event_type for event in (await handle.fetch_history()).events]
+    asked = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED
+    return asked in kinds and EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED in kinds[kinds.index(asked) :]
+
+
+async def test_cancel_does_not_wait_for_an_audience_that_nobody_hands_out(the_stage: Stage) -> None:
+    world = World()
+    world.opens.clear()
+    async with broadcasting(the_stage, world) as handle:
+        await world.opening.wait()
+        await handle.execute_update("cancel")
+        world.opens.set()
+        assert (await handle.result()).status is BroadcastStatus.CANCELLED
+    assert (world.looked, world.renewed) == (0, 0)
+
+
+async def test_cancel_does_not_wait_for_a_campaign_and_other_updates_not_for_long(
+    the_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broadcast, "STEERING_PATIENCE", timedelta(milliseconds=100))
+    world = World(has_campaign=False)
+    async with broadcasting(the_stage, world) as handle:
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.execute_update("pause")
+        await handle.execute_update("cancel")
+        assert (await handle.result()).status is BroadcastStatus.CANCELLED
+    assert [standing.status for standing in world.closed] == [BroadcastStatus.CANCELLED]
+
+
+async def test_one_that_is_being_closed_is_not_paused_any_more(the_stage: Stage) -> None:
+    world = World()
+    world.closes.clear()
+    async with broadcasting(the_stage, world) as handle:
+        await world.closing.wait()
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.execute_update("pause")
+        world.closes.set()
+        assert (await handle.result()).status is BroadcastStatus.COMPLETED
+    assert BroadcastStatus.PAUSED not in world.shown
+
+
+async def test_one_retry_of_a_broadcast_that_ended_is_one(the_stage: Stage) -> None:
+    world = World()
+    again = BroadcastRequest(workspace_id="acme", broadcast_id="brc_1", again=True)
+    async with working(the_stage, world) as queue:
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            "BroadcastWorkflow", again, id=queue, task_queue=queue, id_conflict_policy=WorkflowIDConflictPolicy.FAIL
+        )
+        await the_stage.client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+            "retry", start_workflow_operation=start
+        )
+        await (await start.workflow_handle()).result()
+    assert world.retried == 1
 
 
 async def test_one_that_is_stuck_is_paused_until_somebody_has_it_go_on(the_stage: Stage) -> None:
