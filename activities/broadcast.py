@@ -98,9 +98,12 @@ class BroadcastActivities:
             if known is None:
                 raise RuntimeError("the row that was just written is not there")
         elif known.run_id != run_id:  # Idempotency guard: the id was used by another run.
+            lanes = await tx.broadcasts.lanes(request.workspace_id, request.broadcast_id)
             if known.status in ENDS and not request.again:
-                lanes = await tx.broadcasts.lanes(request.workspace_id, request.broadcast_id)
                 return _opened(known, known.progress(lanes.values()))
+            if request.again and "audience" not in lanes:
+                what = "The broadcast ended before anybody was targeted"
+                raise ConnectorError(ErrorCode.REQUEST_INVALID, what, "Start a new one with the audience.")
             await tx.broadcasts.take_over(request.workspace_id, request.broadcast_id, run_id)
             if request.again:
                 await tx.broadcasts.reopen(request.workspace_id, request.broadcast_id)
@@ -395,7 +398,8 @@ def _opened(row: BroadcastRow, ending: BroadcastProgress | None) -> OpenedBroadc
         send_at=row.request.send_at,
         expires_at=row.request.expires_at,
         ending=ending,
-        has_expired=row.status is BroadcastStatus.EXPIRED,
+        ended_as=row.status if row.status in ENDS else None,
+        ended_because=row.reason,
         wanted=row.wanted,
     )
 

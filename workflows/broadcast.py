@@ -10,7 +10,7 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import JsonValue
+    from pydantic import JsonValue, ValidationError
 
     from activities.broadcast import BroadcastActivities
     from activities.send import SendActivities
@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
     from contracts.target import FingerprintRequest, PreparedSend, TargetEnd, TemplateBody
     from contracts.template import Stream
-    from workflows.failures import failure, failure_of, given
+    from workflows.failures import failure, failure_of, given, too_large
     from workflows.window import show_broadcast
 
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
@@ -110,8 +110,11 @@ class BroadcastWorkflow:
     # ── the story ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _broadcast(self, request: BroadcastRequest) -> None:
+        problem = too_large(request.template)
+        if problem is not None and workflow.patched("its-size-is-checked"):
+            raise problem
         if request.carried is not None:
-            self._go_on(Carried.model_validate(request.carried))
+            self._go_on(request.carried)
         elif request.dry_run:
             called_off = BroadcastProgress(status=BroadcastStatus.CANCELLED)
             self._answer = await self._unless_called_off(self._survey(request)) or called_off
@@ -137,8 +140,15 @@ class BroadcastWorkflow:
         await self._work()
         self._renews = self._renews and self._problem is None  # a problem is not carried into another run
         if not self._renews:
-            has_expired = self._opened is not None and self._opened.has_expired
-            await self._close(self._ending or (BroadcastStatus.EXPIRED if has_expired else BroadcastStatus.COMPLETED))
+            await self._close(*self._end())
+
+    def _end(self) -> tuple[BroadcastStatus, str | None]:
+        """And why. One that was gone over again ends as it did: its audience was not read on."""
+        if self._ending is not None or self._opened is None:
+            return self._ending or BroadcastStatus.COMPLETED, None
+        if self._opened.ended_as is not None:
+            return self._opened.ended_as, self._opened.ended_because
+        return BroadcastStatus.EXPIRED if self._opened.has_expired else BroadcastStatus.COMPLETED, None
 
     async def _open(self, request: BroadcastRequest) -> OpenedBroadcast:
         """Waited for although the run is cancelled meanwhile: what it wrote down needs an end."""
@@ -306,7 +316,7 @@ class BroadcastWorkflow:
     async def _look_after_held(self, reading: "asyncio.Task[None]") -> None:
         """Until the audience is through and nothing is open. Once the broadcast has been stopped, lost outcomes are
         still looked into, but who waits is not targeted any more."""
-        is_stale = False
+        is_stale = self._is_continued and workflow.patched("a-continued-run-looks-again")
         while not self._renews:
             if self._retries:
                 await self._reopen_failed()
@@ -493,6 +503,10 @@ class BroadcastWorkflow:
         return BroadcastStatus.SETTLING if self._audience_done else BroadcastStatus.SENDING
 
     @property
+    def _is_continued(self) -> bool:
+        return self._request is not None and self._request.carried is not None
+
+    @property
     def _stops(self) -> bool:
         return self._ending is not None or self._renews
 
@@ -611,7 +625,11 @@ class BroadcastWorkflow:
             BroadcastRequest(workspace_id=name.workspace_id, broadcast_id=name.broadcast_id, carried=plain)
         )
 
-    def _go_on(self, carried: Carried) -> None:
+    def _go_on(self, plain: dict[str, JsonValue]) -> None:
+        try:
+            carried = Carried.model_validate(plain)
+        except ValidationError:
+            raise failure(ErrorCode.REQUEST_INVALID, "`carried` is none of a broadcast's own") from None
         self._opened, self._lane, self._report = carried.opened, carried.lane, carried.report
         self._audience_done, self._is_paused = carried.audience_done, carried.is_paused
         self._reason, self._ending, self._retries = carried.reason, carried.ending, carried.retries

@@ -1,11 +1,16 @@
 """How a run fails: with a stable code as the failure's type, at the top, where an admin looks first."""
 
+from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.received import M, Received
+from contracts.template import Template
 
+LARGEST_START = 1_900_000
+"""Bytes of a run's first events. Temporal takes 2 MiB for one payload, and the first activity gets the request and a
+little more: a request that just fits the start would not fit there, and the run would be stuck."""
 _GAVE_UP = "No attempt succeeded within the time the connector may wait"
 
 
@@ -27,6 +32,16 @@ def given(received: Received[M] | None) -> M:
         return Received[M].of(received).take()
     except ConnectorError as refusal:
         raise failure(refusal.code, refusal.what) from None
+
+
+def too_large(template: Template | None) -> ApplicationError | None:
+    """What is wrong with the size of what the run was started with. Asked before the run does anything."""
+    size = workflow.info().get_current_history_size()
+    if size <= LARGEST_START:
+        return None
+    html = len(template.html) if template else 0
+    code = ErrorCode.TEMPLATE_TOO_LARGE if html > LARGEST_START // 2 else ErrorCode.REQUEST_INVALID
+    return failure(code, f"The request has about {size} bytes, and {LARGEST_START} are the most")
 
 
 def failure_of(error: ActivityError) -> ApplicationError:

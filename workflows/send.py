@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.shadow import Shadow
     from contracts.target import PreparedSend, SendEnding, TargetEnd, TargetOutcome
     from workflows.doubt import Doubt
-    from workflows.failures import failure, failure_of, gave_up, given, is_certain
+    from workflows.failures import failure, failure_of, gave_up, given, is_certain, too_large
     from workflows.send_steps import (
         close_send,
         ensure_shadow,
@@ -37,23 +37,12 @@ LISTED_AFTER = timedelta(seconds=30)
 """How long lists of runs may call a send under way after Iterable took it. The first event mostly comes sooner and
 is written there anyway: that saves an event of history and an action for each send."""
 LONGEST_WAIT = timedelta(days=365)
-LARGEST_START = 1_900_000
-"""Bytes of a run's first events. Temporal takes 2 MiB for one payload, and the first activity gets the request and a
-little more: a request that just fits the start would not fit there, and the run would be stuck."""
 MOST_EVENTS = 200
 """Events a run keeps; the timeline in the store has them all."""
 _SETTLED = frozenset({SendStatus.SKIPPED, SendStatus.BOUNCED, SendStatus.COMPLAINED})
 
 
 T = TypeVar("T")
-
-
-def _check_size(request: SendRequest) -> None:
-    size = workflow.info().get_current_history_size()
-    if size > LARGEST_START:
-        html = len(request.template.html) if request.template else 0
-        code = ErrorCode.TEMPLATE_TOO_LARGE if html > LARGEST_START // 2 else ErrorCode.REQUEST_INVALID
-        raise failure(code, f"The request has about {size} bytes, and {LARGEST_START} are the most")
 
 
 class _Cancelled(Exception):
@@ -120,7 +109,8 @@ class SendWorkflow:
         return await self._end(request, SendStatus.CANCELLED, None)
 
     async def _deliver(self, request: SendRequest) -> SendResult:
-        _check_size(request)
+        if (problem := too_large(request.template)) is not None:
+            raise problem
         if request.send_at is not None and request.send_at > workflow.now() + LONGEST_WAIT:
             raise failure(ErrorCode.REQUEST_INVALID, "send_at is more than 365 days ahead")
         prepared = await self._prepare(request)

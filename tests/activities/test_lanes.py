@@ -454,6 +454,20 @@ async def test_an_end_stands_until_the_broadcast_is_taken_over(world: World) -> 
     assert await _status(world) is BroadcastStatus.SETTLING
 
 
+async def test_what_is_gone_over_again_knows_how_it_ended_and_that_its_audience_was_begun(world: World) -> None:
+    await world.open()
+    async with world.store.begin() as tx:
+        await tx.broadcasts.show("acme", world.broadcast_id, BroadcastStatus.FAILED, "request_invalid")
+    again = BroadcastRequest(workspace_id="acme", broadcast_id=world.broadcast_id, again=True)
+    activities, opening = world.activities(), OpenBroadcast(request=again, run_id="another")
+    with pytest.raises(ApplicationError, match="before anybody was targeted"):
+        await activities.open_broadcast(opening)
+    await world.work("audience")
+    for _ in range(2):  # it may be repeated
+        opened = await activities.open_broadcast(opening)
+        assert (opened.ended_as, opened.ended_because) == (BroadcastStatus.FAILED, "request_invalid")
+
+
 async def _status(world: World) -> BroadcastStatus | None:
     async with world.store.read() as tx:
         row = await tx.broadcasts.get("acme", world.broadcast_id)

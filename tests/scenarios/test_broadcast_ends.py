@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import WithStartWorkflowOperation, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import (
+    WithStartWorkflowOperation,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.beating import to_the_end
@@ -30,7 +36,7 @@ from contracts.connector import ConnectorSettings
 from contracts.shadow import Shadow, ShadowWanted
 from contracts.target import FingerprintRequest, PreparedSend, TemplateBody
 from tests.stage import TEMPLATE, Stage, known_content
-from workflows import broadcast
+from workflows import broadcast, failures
 from workflows.broadcast import LONGEST_LOOK, BroadcastWorkflow
 
 pytestmark = pytest.mark.scenario
@@ -71,6 +77,7 @@ class World:
     has_campaign: bool = True
     """Otherwise it never comes to be."""
     retried: int = 0
+    ended_as: BroadcastStatus | None = None
 
     def __post_init__(self) -> None:
         self.opens.set()
@@ -82,7 +89,9 @@ class World:
         self.opening.set()
         await to_the_end(self.opens.wait())
         asked = request.request
-        return OpenedBroadcast(stream=asked.stream, template_ref="a" * 64, send_at=None, expires_at=None)
+        return OpenedBroadcast(
+            stream=asked.stream, template_ref="a" * 64, send_at=None, expires_at=None, ended_as=self.ended_as
+        )
 
     @activity.defn
     async def fingerprint_template(self, request: FingerprintRequest, body: TemplateBody | None = None) -> PreparedSend:
@@ -236,8 +245,8 @@ async def test_one_that_is_being_closed_is_not_paused_any_more(the_stage: Stage)
     assert BroadcastStatus.PAUSED not in world.shown
 
 
-async def test_one_retry_of_a_broadcast_that_ended_is_one(the_stage: Stage) -> None:
-    world = World()
+async def test_one_retry_of_a_broadcast_that_ended_is_one_and_it_ends_as_it_did(the_stage: Stage) -> None:
+    world = World(ended_as=BroadcastStatus.CANCELLED)
     again = BroadcastRequest(workspace_id="acme", broadcast_id="brc_1", again=True)
     async with working(the_stage, world) as queue:
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
@@ -248,6 +257,29 @@ async def test_one_retry_of_a_broadcast_that_ended_is_one(the_stage: Stage) -> N
         )
         await (await start.workflow_handle()).result()
     assert world.retried == 1
+    assert [standing.status for standing in world.closed] == [BroadcastStatus.CANCELLED]
+
+
+async def test_a_bad_carried_fails_the_run(the_stage: Stage) -> None:
+    bad = BroadcastRequest(workspace_id="acme", broadcast_id="brc_1", carried={"x": 1})
+    async with working(the_stage, World()) as queue:
+        with pytest.raises(WorkflowFailureError) as caught:
+            await the_stage.client.execute_workflow("BroadcastWorkflow", bad, id=queue, task_queue=queue)
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.type == "request_invalid"
+
+
+async def test_one_that_just_fits_its_start_is_refused_and_not_stuck(
+    the_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "LARGEST_START", 100)
+    world = World()
+    async with broadcasting(the_stage, world) as handle:
+        with pytest.raises(WorkflowFailureError) as caught:
+            await handle.result()
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.type == "template_too_large"
+    assert not world.opening.is_set()
 
 
 async def test_one_that_is_stuck_is_paused_until_somebody_has_it_go_on(the_stage: Stage) -> None:
@@ -315,6 +347,24 @@ async def test_none_is_closed_on_a_report_that_is_older_than_the_last_page_of_it
         await world.looking.wait()
         while (await progress(handle)).tally != END.tally:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+        world.answers.set()
+        assert (await handle.result()).status is BroadcastStatus.COMPLETED
+    assert world.looked == 2
+
+
+async def test_a_run_that_continues_looks_again_where_its_last_look_was_too_early(
+    the_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_held = LaneReport(stop="page", tally=Tally(waiting=1), held=1)
+    none_held = LaneReport(stop="end", tally=Tally())
+    world = World(pages=[one_held, END], looks=[none_held, END])
+    world.answers.clear()
+    async with broadcasting(the_stage, world) as handle:
+        await world.looking.wait()
+        while (await progress(handle)).tally != END.tally:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        so_far = len((await handle.fetch_history()).events)
+        monkeypatch.setattr(broadcast, "MOST_EVENTS", so_far)  # the look ends behind it, and the next run before it
         world.answers.set()
         assert (await handle.result()).status is BroadcastStatus.COMPLETED
     assert world.looked == 2
