@@ -20,7 +20,7 @@ from activities.fingerprints import template_ref
 from activities.held_lane import HeldLane
 from activities.lane import Lane, Superseded, Work
 from activities.opening import STORED, Reading, open_audience
-from activities.sources import StorageAway, Unreadable
+from activities.sources import StorageAway, Unreadable, Withheld
 from activities.survey import Surveyor
 from contracts.broadcast import Audience as Wanted
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
@@ -140,14 +140,14 @@ class BroadcastActivities:
         before its request leaves. A worker that dies leaves at most as many attempts without an end as requests were
         under way; whoever repeats this activity finds them, and holds their rows until evidence says what became of
         them. Retried while Iterable is away (`provider_unavailable`) or refuses the key (`api_key_invalid`), and while
-        the audience's storage does not answer.
+        the audience's storage does not answer. One that is not handed out any more, once it was begun, is paused.
         """
         with failures():
             work, row = await self._work(request, "audience")
             try:
                 return await self._read_on(work, row)
-            except StorageAway:
-                stop = await self._stop_without_storage(work)
+            except (StorageAway, Withheld) as error:
+                stop = await self._stop_without_storage(work, error)
                 if stop is None:
                     raise
                 return await self._report(work, stop, "audience_unavailable" if stop == "stuck" else None)
@@ -163,14 +163,18 @@ class BroadcastActivities:
             report = await self._run(lane, work)
         return report.model_copy(update={"done": await lane.done()})
 
-    async def _stop_without_storage(self, work: Work) -> Stop | None:
-        """Why a page whose audience cannot be read ends all the same; None where it is tried again."""
+    async def _stop_without_storage(self, work: Work, error: StorageAway | Withheld) -> Stop | None:
+        """Why a page whose audience cannot be read ends all the same; None where it fails."""
         batch = work.batch
         async with self._store.begin() as tx:
             orders = await tx.broadcasts.orders(batch.workspace_id, batch.broadcast_id, work.name, work.holder)
+            lanes = await tx.broadcasts.lanes(batch.workspace_id, batch.broadcast_id)
         if not orders.mine:
             raise _superseded()
-        return work.stopped_by(orders) or ("stuck" if _has_waited_for_long(work) else None)
+        is_withheld = isinstance(error, Withheld)
+        if is_withheld and lanes[work.name].position is None:  # nobody was reached: another broadcast is as good
+            return None
+        return work.stopped_by(orders) or ("stuck" if is_withheld or _has_waited_for_long(work) else None)
 
     @activity.defn
     async def look_after_held(self, request: LaneRequest) -> LaneReport:

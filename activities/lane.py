@@ -43,6 +43,8 @@ _FARTHEST_SECONDS = 1.0
 """How far ahead turns are reserved at most, where the database is slow."""
 _MOST_READ = 250
 _READ_SECONDS = 2.0
+_DRAIN_SECONDS = 15.0
+"""How long a finished page lets out what it has read; the next one reads and checks the rest again."""
 _UNANSWERED = 10
 """Ends in a row that are no answer: then Iterable is away, and it is asked with one request at a time, ever less often,
 lest the whole audience's outcomes become unknown."""
@@ -114,6 +116,7 @@ class Lane(ABC):
         self._unanswered = 0
         self._unanswered_since = 0.0
         self._not_before = 0.0
+        self._until = math.inf
         self._turn_seconds = 0.01
         self.writing = asyncio.Lock()
         """Held from before the counts are computed until they are committed: two transactions would overwrite each
@@ -145,7 +148,7 @@ class Lane(ABC):
     async def run(self) -> None:
         """Until nothing is left, or `stop` says why it ended before. Whatever has begun is brought to its end."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + self.work.page_seconds
+        until = self._until = loop.time() + self.work.page_seconds
         reading: asyncio.Task[Sequence[Row]] | None = None
         async with self._departures:
             while True:
@@ -189,7 +192,15 @@ class Lane(ABC):
     def _is_over(self) -> bool:
         if self._departures.under_way or self._departures.has_ended or self._unwritten.ends:
             return False
+        if self.stop == "page" and self._lets_nothing_out():
+            return True
         return not self._may_begin or (not self._ready and (self.exhausted or self.stop == "page"))
+
+    def _lets_nothing_out(self) -> bool:
+        """For so long that what was checked of its rows would not hold any more. Not while Iterable is away: then it is
+        asked ever less often, and a new page would not know."""
+        next_at = max(self._not_before, asyncio.get_running_loop().time())
+        return next_at > self._until + _DRAIN_SECONDS and self._unanswered < _UNANSWERED
 
     def _patience(self) -> float:
         if self._departures.has_ended or self._unwritten.ends:

@@ -11,11 +11,11 @@ from obstore.exceptions import BaseError, PermissionDeniedError, PreconditionErr
 from obstore.store import from_url
 
 from activities.receivers import ReceiverRefused, check_receiver
-from activities.sources import Stat, StorageAway, Unreadable
+from activities.sources import Stat, StorageAway, Unreadable, Withheld
 
 _CHUNK = 256 * 1024
 _TIMEOUT = httpx.Timeout(30.0)
-_FINAL = (FileNotFoundError, PermissionDeniedError, UnauthenticatedError)
+_WITHHELD = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 class StoredObject:
@@ -83,8 +83,10 @@ class _Reader(io.RawIOBase):
 
 def _problem(error: BaseError | FileNotFoundError) -> Exception:
     """Without the store's own words, which may quote a signed URL."""
-    if isinstance(error, _FINAL):
+    if isinstance(error, FileNotFoundError):
         return Unreadable("The audience's file is not there, or this worker may not read it")
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return Withheld()
     if isinstance(error, PreconditionError):
         return Unreadable("The audience's file has changed while it was read")
     return StorageAway("the audience's storage does not answer")
@@ -148,6 +150,8 @@ class HttpsFile:
         await response.aclose()
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             raise StorageAway("the audience's server does not answer")
+        if status in _WITHHELD:
+            raise Withheld
         raise Unreadable(f"The audience's URL answered {status}")
 
 

@@ -47,6 +47,13 @@ class StorageAway(Exception):
     """The audience cannot be read at the moment: the page fails, and is repeated from where it stood."""
 
 
+class Withheld(Unreadable):
+    """The audience is not handed out (any more): a signed URL or the worker's credentials have expired, say."""
+
+    def __init__(self) -> None:
+        super().__init__("The audience's storage does not let this worker read it")
+
+
 class Inline:
     """Recipients that stood in the request."""
 

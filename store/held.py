@@ -148,12 +148,14 @@ class HeldRows(SealingRepository):
     async def in_state(
         self, workspace_id: str, broadcast_id: str, states: Sequence[State], after: int, limit: int
     ) -> list[Held]:
-        """Rows in a state, in the audience's order, from after a row on."""
+        """Rows in a state, in the audience's order, from after a row on. They stay locked until the transaction ends:
+        who moves them at the same time does not count them twice."""
         rows = await self._connection.execute(
             select(held_row)
             .where(_of(workspace_id, broadcast_id), held_row.c.state.in_(states), held_row.c.audience_row > after)
             .order_by(held_row.c.audience_row)
             .limit(limit)
+            .with_for_update()
         )
         return [self._held(workspace_id, broadcast_id, row) for row in rows]
 

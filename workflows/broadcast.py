@@ -144,11 +144,11 @@ class BroadcastWorkflow:
 
     def _end(self) -> tuple[BroadcastStatus, str | None]:
         """And why. One that was gone over again ends as it did: its audience was not read on."""
-        if self._ending is not None or self._opened is None:
-            return self._ending or BroadcastStatus.COMPLETED, None
-        if self._opened.ended_as is not None:
-            return self._opened.ended_as, self._opened.ended_because
-        return BroadcastStatus.EXPIRED if self._opened.has_expired else BroadcastStatus.COMPLETED, None
+        opened = self._opened
+        if opened is not None and opened.ended_as is not None and (self._ending is None or self._lane is None):
+            return opened.ended_as, opened.ended_because
+        has_expired = opened is not None and opened.has_expired
+        return self._ending or (BroadcastStatus.EXPIRED if has_expired else BroadcastStatus.COMPLETED), None
 
     async def _open(self, request: BroadcastRequest) -> OpenedBroadcast:
         """Waited for although the run is cancelled meanwhile: what it wrote down needs an end."""
@@ -205,7 +205,8 @@ class BroadcastWorkflow:
             if is_cancelled_exception(error):
                 raise
             self._problem = failure_of(error)
-            await self._close(BroadcastStatus.FAILED, self._problem.type)
+            ended_before = opened.ended_as is not None
+            await self._close(*(self._end() if ended_before else (BroadcastStatus.FAILED, self._problem.type)))
             raise self._problem from None
         return lane
 

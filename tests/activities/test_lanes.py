@@ -25,7 +25,7 @@ from activities.held_lane import HeldLane
 from activities.joining import keep
 from activities.lane import Lane, Superseded, Work
 from activities.opening import Reading
-from activities.sources import Inline, StorageAway
+from activities.sources import Inline, StorageAway, Withheld
 from contracts.broadcast import Audience, BroadcastRequest, BroadcastStatus, Tally
 from contracts.broadcasting import BroadcastName, LaneRequest, OpenBroadcast, Standing, Wanted
 from contracts.connector import ConnectorSettings
@@ -36,6 +36,7 @@ from contracts.target import Pace
 from iterable.client import IterableClient
 from store.broadcasts import LaneName, total
 from store.events import Recorded
+from store.held import HeldRows
 from store.members import Members
 from store.person import Person
 from store.store import Store, Transaction
@@ -291,6 +292,27 @@ async def test_a_row_that_is_refused_with_its_campaign_once_more_fails_and_holds
     assert world.iterable.asked["p3@example.com"] == 2
 
 
+async def test_a_retry_that_is_repeated_while_it_is_at_work_counts_nobody_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = HeldRows.change
+
+    async def slow(self: HeldRows, *args: Any) -> None:
+        await asyncio.sleep(0.2)  # both have read by then, unless one waits for the other
+        await change(self, *args)
+
+    world.rows = world.rows[:2]
+    refused = httpx.Response(400, json={"code": "InvalidEmailAddressError", "msg": "", "params": None})
+    world.iterable.answer = lambda address, times: refused if address == "p1@example.com" else None
+    await world.open()
+    await world.run(await world.audience())
+    name = BroadcastName(workspace_id="acme", broadcast_id=world.broadcast_id)
+    monkeypatch.setattr(HeldRows, "change", slow)
+    activities = world.activities()
+    assert await asyncio.gather(activities.retry_failed(name), activities.retry_failed(name)) == [1, 1]
+    assert await world.tally() == Tally(taken=1, waiting=1)
+
+
 async def test_a_429_slows_down_and_every_message_still_goes_out_once(world: World) -> None:
     world.rows = world.rows[:30]
     busy = httpx.Response(429, json={"code": "RateLimitExceeded"}, headers={"Retry-After": "0.2"})
@@ -299,6 +321,17 @@ async def test_a_429_slows_down_and_every_message_still_goes_out_once(world: Wor
     await world.run(await world.audience())
     assert await world.tally() == Tally(taken=30)
     assert set(world.iterable.got.values()) == {1}
+
+
+async def test_rows_that_a_429_holds_up_for_long_are_left_to_a_later_page_that_checks_them_again(world: World) -> None:
+    busy = httpx.Response(429, json={"code": "RateLimitExceeded"}, headers={"Retry-After": "600"})
+    world.iterable.answer = lambda address, times: busy if address == "p1@example.com" else None
+    await world.open()
+    lane = await world.audience(page_seconds=0.5)
+    await world.run(lane)
+    assert lane.stop == "page"
+    tally = await world.tally()
+    assert 0 < tally.rows < 120
 
 
 async def test_a_lost_answer_is_settled_by_evidence_and_never_repeated_blindly(world: World) -> None:
@@ -466,6 +499,34 @@ async def test_what_is_gone_over_again_knows_how_it_ended_and_that_its_audience_
     for _ in range(2):  # it may be repeated
         opened = await activities.open_broadcast(opening)
         assert (opened.ended_as, opened.ended_because) == (BroadcastStatus.FAILED, "request_invalid")
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_an_audience_that_is_not_handed_out_any_more_pauses_what_was_begun(
+    world: World, has_begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Withholding(Inline):
+        async def chunks(self, offset: int, version: str) -> AsyncGenerator[bytes, None]:
+            if has_begun:
+                async for whole in super().chunks(offset, version):
+                    yield whole[: len(whole) // 2]
+            raise Withheld
+
+    world.rows = [row(n) for n in range(600)]  # more than are read at once
+    await world.open()
+    work = await world.work("audience")
+    audience = LineAudience(Withholding(inline(world.rows)))
+    monkeypatch.setattr("activities.broadcast.open_audience", lambda *_: audience)
+    targeting = world.activities(work).target_audience(work.request)
+    if not has_begun:
+        with pytest.raises(ApplicationError):
+            await targeting
+        return
+    report = await targeting
+    assert (report.stop, report.reason) == ("stuck", "audience_unavailable")
+    assert 0 < (await world.tally()).taken < 600
+    await world.run(await world.audience())
+    assert await world.tally() == Tally(taken=600)
 
 
 async def _status(world: World) -> BroadcastStatus | None:
