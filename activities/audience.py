@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from activities.sources import Inline, Source, Unreadable
+from activities.sources import Source, Unreadable
 from contracts.broadcast import AudienceRow
 from contracts.received import refusal_of
 
 LONGEST_ROW = 1_000_000
 """Bytes; a longer one is no row, and must not be read into memory."""
+csv.field_size_limit(LONGEST_ROW)
 _BOM = b"\xef\xbb\xbf"
 _BAD_QUOTES = "its quotes do not match"
 
@@ -260,11 +261,6 @@ def _validated(make: Any) -> AudienceRow | str:
 def inline(recipients: list[dict[str, Any]]) -> bytes:
     """Recipients of a request as JSON Lines; whole numbers of any size."""
     return "\n".join(json.dumps(one) for one in recipients).encode()
-
-
-def inline_audience(content: bytes) -> Audience:
-    """What `inline` made."""
-    return LineAudience(Inline(content))
 
 
 async def check_version(source: Source, after: Position) -> None:

@@ -25,6 +25,7 @@ from activities.targeting import BROADCAST_PATIENCE, TARGET, paced
 from activities.verdicts import Verdicts
 from contracts.broadcast import Tally
 from contracts.broadcasting import LaneRequest, Stop
+from contracts.errors import ErrorCode
 from store.broadcasts import LaneName, LaneRow, Orders
 from store.members import Batch
 from store.person import Person
@@ -48,6 +49,9 @@ _DRAIN_SECONDS = 15.0
 _UNANSWERED = 10
 """Ends in a row that are no answer: then Iterable is away, and it is asked with one request at a time, ever less often,
 lest the whole audience's outcomes become unknown."""
+_REFUSED = 50
+"""Rows that Iterable refuses as they stand, and takes none between: then it is the broadcast that it refuses, and not
+its rows."""
 _LONGEST_CALM_SECONDS = 30.0
 _TROUBLE_SECONDS = 60.0
 """Without an answer for so long, the activity fails and says why, where an admin looks; Temporal repeats it."""
@@ -115,6 +119,7 @@ class Lane(ABC):
         self._rate: float | None = None
         self._unanswered = 0
         self._unanswered_since = 0.0
+        self._refused = 0
         self._not_before = 0.0
         self._until = math.inf
         self._turn_seconds = 0.01
@@ -150,22 +155,27 @@ class Lane(ABC):
         loop = asyncio.get_running_loop()
         until = self._until = loop.time() + self.work.page_seconds
         reading: asyncio.Task[Sequence[Row]] | None = None
-        async with self._departures:
-            while True:
-                if loop.time() >= until:
-                    self.halt("page")
-                for ended in self._departures.take_ended():
-                    self._unwritten.add(ended)
-                await self._turn()
-                if reading is not None and reading.done():
-                    await self._take(reading)
-                    reading = None
-                elif reading is None and self._is_over():
-                    break
-                if reading is None and self._wants_rows():  # after a turn has told what is wanted
-                    reading = asyncio.create_task(self.more())
-                    reading.add_done_callback(lambda _: self._departures.news.set())
-                await self._departures.wait(self._patience())
+        try:
+            async with self._departures:
+                while True:
+                    if loop.time() >= until:
+                        self.halt("page")
+                    for ended in self._departures.take_ended():
+                        self._unwritten.add(ended)
+                    await self._turn()
+                    if reading is not None and reading.done():
+                        await self._take(reading)
+                        reading = None
+                    elif reading is None and self._is_over():
+                        break
+                    if reading is None and self._wants_rows():  # after a turn has told what is wanted
+                        reading = asyncio.create_task(self.more())
+                        reading.add_done_callback(lambda _: self._departures.news.set())
+                    await self._departures.wait(self._patience())
+        finally:
+            if reading is not None:  # a turn has failed, which is what is told
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
         if self._fault is not None:
             raise self._fault
         if self.stop is None:
@@ -335,6 +345,7 @@ class Lane(ABC):
         if verdicts.campaign_gone:
             self.halt("campaign_gone")
         self.heed_key(verdicts)
+        self._note_refusals(verdicts)
         self._note_silence(verdicts)
         people = [
             person
@@ -349,6 +360,13 @@ class Lane(ABC):
         if verdicts.key_refused is not None:
             waits = self.work.connector.settings.on_key_refused == "wait"
             self.halt("trouble" if waits else "stuck", verdicts.key_refused)
+
+    def _note_refusals(self, verdicts: Verdicts) -> None:
+        if verdicts.taken:
+            self._refused = 0
+        self._refused += sum(how == f"failed:{ErrorCode.PROVIDER_REJECTED}" for how in verdicts.counted.values())
+        if self._refused >= _REFUSED:
+            self.halt("stuck", ErrorCode.PROVIDER_REJECTED)
 
     def _note_silence(self, verdicts: Verdicts) -> None:
         now = asyncio.get_running_loop().time()

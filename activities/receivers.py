@@ -1,4 +1,5 @@
-"""Where events may be pushed to: public https addresses, so that a receiver's URL is no way into this network."""
+"""Where events may be pushed to and audiences be read from: public https addresses, so that no URL is a way into this
+network."""
 
 import asyncio
 import ipaddress
@@ -7,7 +8,7 @@ from urllib.parse import urlsplit
 
 
 class ReceiverRefused(Exception):
-    """The URL may not be pushed to. Its message says why and holds no more of the URL than the host."""
+    """The URL may not be asked. Its message says why and holds no more of the URL than the host."""
 
 
 async def check_receiver(url: str, *, allow_private: bool) -> None:
@@ -24,11 +25,11 @@ async def check_receiver(url: str, *, allow_private: bool) -> None:
     if parts.scheme not in {"https", "http"} or not parts.hostname:
         raise ReceiverRefused("give an https URL")
     if parts.username is not None or parts.password is not None:
-        raise ReceiverRefused("a URL must not carry a password: deliveries are signed")
+        raise ReceiverRefused("a URL must not carry a password")
     if allow_private:
         return
     if parts.scheme != "https":
-        raise ReceiverRefused("only https is pushed to")
+        raise ReceiverRefused("only https is allowed")
     for address in await _addresses(parts.hostname, port or 443):
         if not _is_public(address):
             raise ReceiverRefused(f"{parts.hostname} is not a public address")

@@ -117,8 +117,8 @@ class Verdicts:
             self._fail(row, ErrorCode.OUTCOME_UNKNOWN, now)
 
     def suppress(self, row: Row) -> None:
-        """The recipient was suppressed while the row was held."""
-        if row.held is not None and row.held.excused:
+        """The recipient was suppressed while the row was held. An attempt that stays unknown may have reached them."""
+        if row.held is not None and (row.held.excused or row.held.state == "unknown"):
             self._fail(row, ErrorCode.OUTCOME_UNKNOWN, datetime.now(UTC))
             return
         self.closed.append((row.send_id, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED))

@@ -1,13 +1,10 @@
 """A preview: what a message would look like, rendered by Iterable and by us, without any of it going out."""
 
 from datetime import datetime
-from typing import Literal
 
 from contracts.model import Contract, SendId, Sha256, WorkspaceId
 from contracts.send import SendRequest
 from contracts.target import PreparedSend
-
-RENDERED_BY = Literal["iterable", "connector"]
 
 
 class PreviewRequest(Contract):

@@ -39,6 +39,13 @@ def told(rows: list[ReadRow]) -> list[Any]:
     return [one.row.data if isinstance(one.row, AudienceRow) else one.row for one in rows]
 
 
+async def test_a_cell_of_csv_may_be_as_long_as_a_row() -> None:
+    long = "x" * 200_000
+    (one,) = await read(CsvAudience(Inline(f"email,note\np1@example.com,{long}\n".encode())))
+    assert isinstance(one.row, AudienceRow)
+    assert one.row.data == {"note": long}
+
+
 async def test_csv_with_quotes_line_breaks_empty_cells_and_bad_rows() -> None:
     rows = await read(CsvAudience(Inline(CSV)))
     assert [one.number for one in rows] == [1, 2, 3, 4, 5]

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -278,6 +278,34 @@ async def test_failures_are_told_by_code_and_can_be_tried_again(world: World) ->
     assert (failed.row, failed.reason) == (4, "recipient_invalid")
 
 
+async def test_a_lane_of_which_iterable_takes_nobody_stops_before_it_has_failed_them_all(world: World) -> None:
+    world.iterable.answer = lambda address, times: httpx.Response(403, json={"code": "Forbidden", "msg": ""})
+    await world.open()
+    lane = await world.audience()
+    await world.run(lane)
+    assert (lane.stop, lane.reason) == ("stuck", "provider_rejected")
+    assert 50 <= (await world.tally()).failed["provider_rejected"] < 120
+
+
+async def test_a_lane_that_is_taken_over_while_it_reads_says_so(world: World) -> None:
+    class Slow(Inline):
+        async def chunks(self, offset: int, version: str) -> AsyncGenerator[bytes, None]:
+            reads.set()
+            await asyncio.Event().wait()
+            yield b""
+
+    reads = asyncio.Event()
+    await world.open()
+    audience = LineAudience(Slow(inline(world.rows)))
+    lane = AudienceLane(await world.work("audience"), audience, await audience.begin(), fail_on_bad=False)
+    with pytest.raises(Superseded):
+        async with aclosing(lane):
+            running = asyncio.create_task(world.run(lane))
+            await reads.wait()
+            await world.work("audience")
+            await running
+
+
 async def test_a_row_that_is_refused_with_its_campaign_once_more_fails_and_holds_up_no_other(world: World) -> None:
     gone = httpx.Response(400, json={"code": "BadParams", "msg": "", "params": {"campaignId": "2"}})
     world.iterable.answer = lambda address, times: gone if address == "p3@example.com" else None
@@ -430,7 +458,7 @@ async def test_who_is_forgotten_while_held_is_not_targeted_any_more(world: World
     held = await world.held()
     await held.find_out()
     await world.run(held)
-    assert await world.tally() == Tally(suppressed=1)
+    assert await world.tally() == Tally(failed={"outcome_unknown": 1})
     assert world.iterable.asked == {"p0@example.com": 1}
     async with world.store.read() as tx:
         assert await tx.held.counts("acme", world.broadcast_id) == {}
