@@ -73,8 +73,8 @@ class BroadcastRequest(Contract):
     setting `sends_per_second` allows for the whole project. `on_bad_row` says whether a row that is no recipient is
     counted and passed over, or ends the broadcast. `dry_run` reads the audience, counts, and sends nothing.
 
-    `again` is for a broadcast that ended: recipients that failed are targeted once more. It takes none of the other
-    fields; audience and template are those of the first run.
+    `again` is for a broadcast that ended: recipients that failed are targeted once more, and it ends as it did. It takes
+    none of the other fields; audience and template are those of the first run.
     """
 
     workspace_id: WorkspaceId
