@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, field_validator, model_validator
 
-from contracts.model import Contract, SendId, Sha256, WorkspaceId
+from contracts.model import Contract, JsonObject, SendId, Sha256, WorkspaceId
 from contracts.send import RESERVED_DATA_KEY, Recipient
 from contracts.template import Stream, Template
 
@@ -34,8 +34,8 @@ class AudienceRow(Contract):
 
     recipient: Recipient
     send_id: SendId | None = None
-    data: dict[str, JsonValue] = {}
-    metadata: dict[str, JsonValue] = {}
+    data: JsonObject = {}
+    metadata: JsonObject = {}
 
     @field_validator("data", "metadata")
     @classmethod

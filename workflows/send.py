@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.send import DRY_RUN, CancelAnswer, SendRequest, SendResult, SendStatus, standing
     from contracts.shadow import Shadow
     from contracts.target import PreparedSend, SendEnding, TargetEnd, TargetOutcome
-    from workflows.doubt import Doubt
+    from workflows.doubt import Doubt, since
     from workflows.failures import failure, failure_of, gave_up, given, is_certain
     from workflows.send_steps import (
         close_send,
@@ -150,7 +150,7 @@ class SendWorkflow:
 
     async def _prepare(self, request: SendRequest) -> PreparedSend:
         self._show(request, None, "checks the request, and looks for its content in Iterable")
-        self._prepared = await prepare(request)
+        self._prepared = await self._cancellably(prepare(request))
         if self._prepared.ending is None:  # else it is over, whoever cancels it now
             self._doubt.exists = self._prepared.in_doubt
             self._unless_cancelled()
@@ -206,6 +206,9 @@ class SendWorkflow:
                         excused = 0  # the ledger has an end for each of them now
                         if workflow.now() >= until:
                             raise gave_up()
+                        rest = min(since(until - patience), until - workflow.now())
+                        self._show(request, None, "waits before the next attempt", workflow.now() + rest)
+                        await self._wait(rest, "next attempt")
                     if repeats > prepared.pace.may_repeat:
                         raise self._doubt.remains(attempts=repeats)
                     continue
@@ -296,6 +299,8 @@ class SendWorkflow:
     async def _end(self, request: SendRequest, status: SendStatus, reason: str | None) -> SendResult:
         """Ends in a way that no other activity has recorded."""
         self._show(request, status, "nothing, this send is over")
+        if request.dry_run:  # the ledger knows nothing of it
+            return self._snapshot(status, reason)
         ending = SendEnding(workspace_id=request.workspace_id, send_id=request.send_id, status=status, reason=reason)
         try:
             await close_send(ending)
