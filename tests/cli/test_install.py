@@ -13,9 +13,9 @@ from cli.main import app, main
 from cli.output import FAILED, NOT_FOUND, OK, USAGE
 from contracts.connector import ConnectorSettings, ConnectorState
 from contracts.finding import attention
-from store.keyring import Keyring, new_key_text, parse_keys
 from store.migrate import migrate
 from store.store import Store
+from tests.cli.conftest import InStore
 
 Cli = Callable[..., Result]
 KEY = "k" * 32
@@ -24,21 +24,16 @@ INSTALL = ("install", "acme", "--data-center", "us", "--transactional-message-ty
 
 
 @pytest.fixture
-def cli(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(in_store: InStore[None]) -> Cli:
     """The command against a database with one degraded connector."""
-    key = new_key_text().strip()
-    monkeypatch.setenv("CONNECTOR_DATABASE_URL", sqlite_url)
-    monkeypatch.setenv("CONNECTOR_MASTER_KEY", key)
 
-    async def prepare() -> None:
-        store = await Store.open(sqlite_url, Keyring(parse_keys(key)))
+    async def prepare(store: Store) -> None:
         why = attention("webhook", "it is off", "Switch it on.")
         async with store.begin() as tx:
             await tx.connectors.offer("acme", SETTINGS, SecretStr(KEY))
             await tx.connectors.adopt("acme", SETTINGS, ConnectorState.DEGRADED, reason=str(why), findings=[why])
-        await store.close()
 
-    asyncio.run(prepare())
+    in_store(prepare)
     runner = CliRunner()
     return lambda *args, given=None: runner.invoke(app, args, given)
 
