@@ -10,15 +10,13 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 from pydantic import BaseModel, SecretStr, ValidationError
 from rich.markup import escape
-from temporalio.service import RPCError
 
 from cli.connection import Connection, connected
-from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, err, say, stop, table
+from cli.output import UNREACHABLE, USAGE, err, say, stop, table
 from contracts.connector import ConnectorSettings, ConnectorStatus
-from contracts.errors import ErrorCode
 from contracts.finding import Finding, Level
 from contracts.received import plain
-from endpoint.administration import Administration, AdminRefused
+from endpoint.administration import Administration
 from runtime.process import run
 from runtime.temporal import polling
 
@@ -43,12 +41,8 @@ def run_admin(do: Callable[[Connection], Awaitable[T]], patience: float | None =
             try:
                 async with asyncio.timeout(patience):
                     return await _answered(c, do(c))
-            except AdminRefused as error:
-                stop(NOT_FOUND if error.code == ErrorCode.CONNECTOR_NOT_INSTALLED else FAILED, f"{error.code}: {error}")
             except TimeoutError:
                 _nobody(f"No worker answered within {patience:.0f} s")
-            except RPCError as error:
-                stop(UNREACHABLE, f"Temporal refuses: {error.status.name}. `connector doctor` tells more")
 
     return run(connected_do())
 

@@ -1,7 +1,7 @@
 """The `connector` command.
 
 Exit codes: 0 done; 1 refused or failed, the message has a code; 2 wrong usage; 3 Temporal, the database or the endpoint
-does not answer; 4 not found.
+does not answer; 4 not found, a connector (connector_not_installed) or what belongs to one.
 """
 
 import asyncio
@@ -14,8 +14,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.markup import escape
-from temporalio.client import WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities.forgetting import forget
@@ -23,7 +22,8 @@ from cli import events, schemas, shadows, upkeep
 from cli import install as installing
 from cli.admin import say_connector, show_findings
 from cli.broadcasts import broadcasts
-from cli.connection import connected, open_store, open_temporal
+from cli.connection import connected, open_temporal
+from cli.database import installed, opened
 from cli.demo import DemoBroken, demo, demo_logs
 from cli.development import StackInUse, development_stack, install_against_sandbox
 from cli.output import (
@@ -178,9 +178,6 @@ def send(
                 if wait:
                     id_ = send_workflow_id(request.workspace_id, request.send_id)
                     result = await c.temporal.get_workflow_handle(id_, result_type=SendResult).result()
-            except WorkflowUpdateFailedError as error:
-                cause = error.cause
-                stop(FAILED, f"{cause.type}: {cause.message}" if isinstance(cause, ApplicationError) else str(error))
             except WorkflowAlreadyStartedError:
                 stop(FAILED, f"send {request.send_id!r} was started before and has ended: see `connector status`")
         _show_result(request.send_id, result, as_json=as_json)
@@ -217,15 +214,12 @@ def status(
     """Show a connector, or one send as the ledger has it."""
 
     async def do() -> None:
-        store = await open_store(Settings())
-        try:
+        async with opened() as store:
+            row = await installed(store, workspace)
             async with store.read() as tx:
                 if send_id is None:
-                    row = await tx.connectors.get(workspace)
                     waiting, set_aside = await tx.inbox.counts(workspace)
                     unmatched = await tx.events.count_unmatched(workspace)
-                    if row is None:
-                        stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
                     if as_json:
                         give(row.status())
                         return
@@ -237,8 +231,6 @@ def status(
                     stop(NOT_FOUND, f"no send {send_id!r} has reached the ledger of {workspace!r}")
                 events = await tx.events.of_sends(workspace, [send_id])
             _show_result(send_id, sent.result(events.get(send_id, [])), as_json=as_json)
-        finally:
-            await store.close()
 
     run(do())
 
@@ -254,9 +246,9 @@ def timeline(
     """Show what Iterable reported of a send."""
 
     async def do() -> None:
-        store = await open_store(Settings())
         seen = 0
-        try:
+        async with opened() as store:
+            await installed(store, workspace)
             while True:
                 async with store.read() as tx:
                     entries = await tx.events.page(workspace, seen, 1_000, send_id)
@@ -275,8 +267,6 @@ def timeline(
                 if not follow:
                     return
                 await asyncio.sleep(1)
-        finally:
-            await store.close()
 
     try:
         run(do())
@@ -301,12 +291,8 @@ def forget_command(
         stop(USAGE, "give an address, --user-id, or both")
 
     async def do() -> None:
-        store = await open_store(Settings())
-        try:
-            async with store.read() as tx:
-                row = await tx.connectors.get(workspace)
-            if row is None:
-                stop(NOT_FOUND, f"there is no connector {workspace}")
+        async with opened() as store:
+            row = await installed(store, workspace)
             if user_id is None and row.settings.project_type == "userid":
                 stop(USAGE, f"{workspace} knows people by user ids: give --user-id; the address may stand beside it")
             people: list[Person] = []
@@ -315,8 +301,6 @@ def forget_command(
             if user_id is not None:
                 people.append(person_named(store.hasher, user_id, user_id=True))
             done = await forget(store, workspace, people, source="admin")
-        finally:
-            await store.close()
         say(f"erased from {done.events} events and {done.sends} sends; {done.waiting} waiting events removed")
 
     run(do())

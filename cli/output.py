@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from contracts.errors import ErrorCode
 from contracts.event import Event, EventKind, in_order
 from contracts.skip import SKIP_ADVICE, skip_class
 from contracts.warning import SendWarning
@@ -21,6 +22,7 @@ USAGE = 2
 UNREACHABLE = 3
 """Temporal, the database or the endpoint does not answer."""
 NOT_FOUND = 4
+"""No such thing; of a workspace without a connector with `connector_not_installed`."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -41,6 +43,12 @@ def stop(code: int, message: str) -> NoReturn:
     """Ends the command with a message on standard error."""
     err.print(f"[bold red]error[/] {escape(message)}")
     raise typer.Exit(code)
+
+
+def refuse(code: str | None, message: str) -> NoReturn:
+    """Ends the command with an error code: the same exit code for it, whether this process found it or a run failed
+    with it."""
+    stop(NOT_FOUND if code == ErrorCode.CONNECTOR_NOT_INSTALLED else FAILED, f"{code}: {message}")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

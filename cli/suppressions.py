@@ -2,8 +2,8 @@
 
 import csv
 import sys
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -12,13 +12,13 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from temporalio.client import WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.suppressing import Path as SendPath
 from activities.suppressing import blocking, entry_of
-from cli.connection import connected, open_store
+from cli.connection import connected
+from cli.database import installed, opened
 from cli.importing import ImportReport, NotACsv, import_suppressions
 from cli.output import FAILED, NOT_FOUND, USAGE, err, give, say, stop, table
 from contracts import attributes
@@ -28,7 +28,6 @@ from contracts.send import UserId
 from contracts.suppression import OURS, WORKSPACE, Cause, Given, SuppressionEntry, SyncProgress, SyncRequest
 from contracts.template import EmailAddress
 from runtime.process import run
-from runtime.settings import Settings
 from store.keyring import KeyedHasher
 from store.person import Person
 from store.store import Store
@@ -106,6 +105,7 @@ def add(
 
     async def do() -> None:
         async with opened() as store:
+            await installed(store, workspace)
             person = person_named(store.hasher, address, user_id=user_id)
             report = Report(person, Cause.MANUAL, scope, datetime.now(UTC), source="operator", reason=reason)
             async with store.begin() as tx:
@@ -130,6 +130,7 @@ def remove(
 
     async def do() -> None:
         async with opened() as store:
+            await installed(store, workspace)
             person = person_named(store.hasher, address, user_id=user_id)
             async with store.begin() as tx:
                 removed = await tx.suppressions.lift(workspace, person.recipient_hash, causes)
@@ -205,6 +206,7 @@ def import_command(
 
     async def do() -> ImportReport:
         async with opened() as store:
+            await installed(store, workspace)
             with file.open("rb") as source, _bad_lines(bad_lines) as note, _progress() as progress:
                 task = progress.add_task("0 rows", total=file.stat().st_size, name=file.name)
 
@@ -248,6 +250,7 @@ def export_command(
         writer.writerow(_EXPORTED)
         written, after = 0, 0
         async with opened() as store:
+            await installed(store, workspace)
             while True:
                 async with store.read() as tx:
                     found = await tx.suppressions.page(workspace, after, _PAGE, lifted=False, cause=cause)
@@ -303,9 +306,6 @@ def push(
                 return await handle.result() if wait else None
             except WorkflowAlreadyStartedError:
                 stop(FAILED, f"sync {request.sync_id!r} is over: give another id, or none")
-            except WorkflowFailureError as error:
-                cause = error.cause
-                stop(FAILED, f"{cause.type}: {cause.message}" if isinstance(cause, ApplicationError) else str(cause))
 
     done = run(do())
     if done is None:
@@ -318,21 +318,8 @@ def push(
         say(f"  {reason}: {count:,}")
 
 
-@asynccontextmanager
-async def opened() -> AsyncGenerator[Store]:
-    """The store, closed afterwards."""
-    store = await open_store(Settings())
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
 async def _paths(store: Store, workspace: str) -> list[SendPath]:
-    async with store.read() as tx:
-        row = await tx.connectors.get(workspace)
-    if row is None:
-        stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
+    row = await installed(store, workspace)
     return SendPath.all_of(row.settings, row.catalog)
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cli import admin
 from cli.main import app
 from cli.output import FAILED, NOT_FOUND, OK, UNREACHABLE, USAGE, out
+from contracts.send import Recipient, SendRequest
 from tests.stage import TEMPLATE, Project, Stage
 
 pytestmark = pytest.mark.scenario
@@ -57,6 +58,17 @@ async def test_from_the_first_key_to_the_uninstall(the_stage: Stage) -> None:
     install = ("install", workspace, "--data-center", "us", "--default-from", "hello@acme.test")
     transactional = ("--transactional-message-type", kinds["transactional"])
 
+    request = SendRequest(
+        workspace_id=workspace,
+        send_id="s1",
+        stream="transactional",
+        template=TEMPLATE,
+        recipient=Recipient(user_id="u"),
+    )
+    file = the_stage.folder / f"{workspace}.json"
+    file.write_text(request.model_dump_json())
+    for words in (("send", str(file)), ("preview", str(file)), ("suppressions", "push", workspace)):
+        assert "connector_not_installed" in await terminal.type(*words, ends=NOT_FOUND)
     assert "api_key_invalid" in await terminal.type(*install, *transactional, given=DEAD, ends=FAILED)
     assert "Nothing is in force" in await terminal.type("status", workspace)
     assert "connector install" in await terminal.type("pause", workspace, ends=NOT_FOUND)
