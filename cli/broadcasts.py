@@ -272,10 +272,12 @@ def _show(progress: BroadcastProgress, *, as_json: bool) -> None:
     if survey is not None:
         say(f"would be targeted: {survey.sendable:,}, in about {survey.seconds:,.0f} s at the allowed rate")
         say(f"requests to Iterable: {survey.calls:,}; billable Temporal actions: {survey.actions:,}")
-        if survey.bad_rows:
-            say(f"bad rows: {', '.join(map(str, survey.bad_rows))}")
+        for number, problem in zip(survey.bad_rows, survey.bad_because, strict=False):
+            say(f"bad row {number}: {escape(problem)}")
         for name, count in survey.missing.items():
             say(f"no data for {escape(name)}: {count:,} recipients")
+    elif progress.tally.bad:
+        say("`connector broadcast recipients … --status bad` tells what is wrong with each bad row")
 
 
 def _counts(progress: BroadcastProgress) -> str:
