@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from cli.connection import Connection, connected
 from cli.output import UNREACHABLE, USAGE, err, say, stop, table
-from contracts.connector import ConnectorSettings, ConnectorStatus
+from contracts.connector import ConnectorSettings, ConnectorState, ConnectorStatus
 from contracts.finding import Finding, Level
 from contracts.received import plain
 from endpoint.administration import Administration
@@ -109,10 +109,7 @@ def _told(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, list(model.model_fields), n=1)
         return f"there is no setting {name!r}" + (f": did you mean {near[0]}?" if near else "")
-    if problem["type"] == "string_pattern_mismatch":
-        is_address = name.endswith(("email", "reply_to", "send_to"))
-        return f"{name} is no email address" if is_address else f"{name} has not the form that it needs"
-    return f"{name}: {plain(problem['msg'])}"
+    return f"{name}: {plain(problem)}"
 
 
 def changes(before: ConnectorSettings, after: ConnectorSettings) -> list[str]:
@@ -128,7 +125,8 @@ def say_status(status: ConnectorStatus) -> None:
 
 def say_connector(status: ConnectorStatus) -> None:
     """Everything about a connector: what is wrong first."""
-    say(f"[bold]{status.workspace_id}: {status.state}[/], {_since(status.changed_at)}")
+    refused = status.state is ConnectorState.VALIDATING and status.reason is not None
+    say(f"[bold]{status.workspace_id}: {'refused' if refused else status.state}[/], {_since(status.changed_at)}")
     if status.reason:
         say(escape(status.reason))
     if status.settings is None:

@@ -12,6 +12,8 @@ from store.connectors import ConnectorRow
 from store.keyring import KeyringError
 from store.store import Store
 
+_RING = "Commands need the master keys that the worker has: CONNECTOR_MASTER_KEY_FILE (docs/operations.md, Keys)"
+
 
 @asynccontextmanager
 async def opened(settings: Settings | None = None) -> AsyncGenerator[Store]:
@@ -21,6 +23,8 @@ async def opened(settings: Settings | None = None) -> AsyncGenerator[Store]:
         yield store
     except ConnectorError as error:
         refuse(error.code, str(error))
+    except KeyringError as error:
+        stop(FAILED, f"{error}. {_RING}")
     finally:
         await store.close()
 
@@ -29,7 +33,7 @@ async def _open(settings: Settings) -> Store:
     try:
         store = await Store.open(settings.database_url, settings.keyring())
     except KeyringError as error:
-        stop(FAILED, f"{error}")
+        stop(FAILED, f"{error}. {_RING}")
     except (SQLAlchemyError, OSError):
         stop(UNREACHABLE, "the database does not answer or has no tables: see `connector migrate`")
     if not await store.is_current():
