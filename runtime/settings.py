@@ -190,7 +190,7 @@ def what_is_wrong(error: ValidationError) -> str:
     """Why `Settings()` was refused, by the names of the variables; never a value."""
     prefix = str(Settings.model_config.get("env_prefix", ""))
     told = [
-        f"{prefix}{str(one['loc'][0]).upper() if one['loc'] else '…'}: {plain(one['msg'])}"
+        f"{prefix}{str(one['loc'][0]).upper() if one['loc'] else '…'}: {plain(one)}"
         for one in error.errors(include_url=False, include_input=False)
     ]
     return "; ".join(told)

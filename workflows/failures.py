@@ -12,9 +12,9 @@ from contracts.received import M, Received
 _GAVE_UP = "No attempt succeeded within the time the connector may wait"
 
 
-def failure(code: ErrorCode, what: str) -> ApplicationError:
+def failure(code: ErrorCode, what: str, advice: str | None = None) -> ApplicationError:
     """A final failure of the run."""
-    error = ConnectorError(code, what)
+    error = ConnectorError(code, what, advice)
     return ApplicationError(str(error), type=code, non_retryable=True)
 
 
