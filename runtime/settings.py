@@ -16,8 +16,6 @@ from pydantic_settings import (
 
 from contracts.connector import Network
 from contracts.received import plain
-from runtime.codec import EncryptingCodec
-from runtime.payload_keys import payload_keys
 from store.keyring import Keyring, KeyringError, parse_keys
 
 STATE_FOLDER = Path(".connector")
@@ -166,13 +164,6 @@ class Settings(BaseSettings):
     def keyring(self) -> Keyring:
         """What seals with the master keys. Raises `KeyringError`."""
         return Keyring(self.master_keys())
-
-    def codec(self) -> EncryptingCodec | None:
-        """What encrypts payloads, with keys of its own; None where there is no master key and nothing to encrypt.
-        Raises `KeyringError`."""
-        if self.master_key is None and self.master_key_file is None and not self.encrypt_payloads:
-            return None
-        return EncryptingCodec(payload_keys(self.master_keys()), encrypts=self.encrypt_payloads)
 
     def master_keys(self) -> dict[str, bytes]:
         """By id, newest first. Raises `KeyringError` saying what to set where there is none."""
