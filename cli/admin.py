@@ -1,20 +1,17 @@
-"""What the commands around a connector share: asking its run for something, and showing what came back."""
+"""What the commands around a connector share: asking its run for something, and what came back."""
 
 import asyncio
 import difflib
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic import BaseModel, SecretStr, ValidationError
-from rich.markup import escape
 
 from cli.connection import Connection, connected
-from cli.output import UNREACHABLE, USAGE, err, say, stop, table
-from contracts.connector import ConnectorSettings, ConnectorState, ConnectorStatus
-from contracts.finding import Finding, Level
+from cli.output import UNREACHABLE, USAGE, err, stop
+from contracts.connector import ConnectorSettings
 from contracts.received import plain
 from endpoint.administration import Administration
 from runtime.process import run
@@ -29,7 +26,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 _SOON_SECONDS = 5.0
 _PATIENCE_SECONDS = 150.0
 """Longer than a check may take while Iterable is away."""
-_MARKS = {Level.OK: "[green]✓[/]", Level.ATTENTION: "[yellow]![/]", Level.REFUSED: "[red]✗[/]", Level.UNKNOWN: "?"}
 
 
 def run_admin(do: Callable[[Connection], Awaitable[T]], patience: float | None = _PATIENCE_SECONDS) -> T:
@@ -116,47 +112,3 @@ def changes(before: ConnectorSettings, after: ConnectorSettings) -> list[str]:
     """Each setting that is another one now."""
     old, new = before.model_dump(), after.model_dump()
     return [f"{name}: {old[name]} → {value}" for name, value in new.items() if old[name] != value]
-
-
-def say_status(status: ConnectorStatus) -> None:
-    """State and reason."""
-    say(f"{status.state}{': ' + escape(status.reason) if status.reason else ''}")
-
-
-def say_connector(status: ConnectorStatus) -> None:
-    """Everything about a connector: what is wrong first."""
-    refused = status.state is ConnectorState.VALIDATING and status.reason is not None
-    say(f"[bold]{status.workspace_id}: {'refused' if refused else status.state}[/], {_since(status.changed_at)}")
-    if status.reason:
-        say(escape(status.reason))
-    if status.settings is None:
-        say("Nothing is in force: `connector install` with another key, or other settings.")
-        return
-    looked, came = _since(status.checked_at), _since(status.last_webhook_at)
-    say(f"last look {looked} (`connector test {status.workspace_id}` looks now); last webhook {came}")
-    rows = [(name, escape(str(value))) for name, value in status.settings.model_dump().items()]
-    table("", ("setting in force", "value"), rows)
-
-
-def _since(moment: datetime | None) -> str:
-    if moment is None:
-        return "never"
-    minutes = int((datetime.now(UTC) - moment).total_seconds() // 60)
-    ago = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 2_880 else f"{minutes // 1_440} days"
-    return f"{moment:%Y-%m-%d %H:%M} UTC ({ago} ago)"
-
-
-def show_findings(title: str, findings: list[Finding]) -> None:
-    """One row a point; times where legs took some."""
-    timed = any(one.seconds is not None for one in findings)
-    rows = [
-        (
-            _MARKS[one.level],
-            escape(one.point),
-            escape(one.found),
-            *(["" if one.seconds is None else f"{one.seconds:.1f} s"] if timed else []),
-            escape(one.advice),
-        )
-        for one in findings
-    ]
-    table(title, ("", "point", "found", *(["time"] if timed else []), "what to do"), rows)

@@ -24,7 +24,7 @@ from contracts.received import refusal_of
 from runtime.process import run
 from store.recipients import STATUSES
 
-broadcasts = typer.Typer(help="One template to many recipients.", no_args_is_help=True)
+app = typer.Typer(name="broadcast", help="One template to many recipients.", no_args_is_help=True)
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Broadcast = Annotated[str, typer.Argument(help="The broadcast's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -56,7 +56,7 @@ async def start_broadcast(
     )
 
 
-@broadcasts.command(name="run")
+@app.command(name="run")
 def run_command(
     file: Annotated[typer.FileText, typer.Argument(help="A BroadcastRequest as JSON; - for standard input.")],
     *,
@@ -103,7 +103,7 @@ def _changed(text: str, changes: dict[str, Any]) -> BroadcastRequest:
     return BroadcastRequest.model_validate_json(text)
 
 
-@broadcasts.command()
+@app.command()
 def watch(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """Show how a broadcast goes, until it ends or Ctrl-C."""
 
@@ -124,25 +124,25 @@ def watch(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
     _until_interrupted(do())
 
 
-@broadcasts.command()
+@app.command()
 def pause(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """Stop targeting until `resume`. Once this returns nobody is targeted."""
     _update(workspace, broadcast_id, "pause", as_json=as_json)
 
 
-@broadcasts.command()
+@app.command()
 def resume(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """Go on."""
     _update(workspace, broadcast_id, "resume", as_json=as_json)
 
 
-@broadcasts.command()
+@app.command()
 def cancel(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """End a broadcast. Once this returns nobody is targeted any more."""
     _update(workspace, broadcast_id, "cancel", as_json=as_json)
 
 
-@broadcasts.command(name="set-rate")
+@app.command(name="set-rate")
 def set_rate(
     workspace: Workspace,
     broadcast_id: Broadcast,
@@ -160,7 +160,7 @@ def set_rate(
     _update(workspace, broadcast_id, "set_rate", change, as_json=as_json)
 
 
-@broadcasts.command()
+@app.command()
 def retry(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """Target the recipients that failed once more, whether the broadcast still runs or has ended.
 
@@ -188,7 +188,7 @@ def retry(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
     _until_interrupted(do())
 
 
-@broadcasts.command()
+@app.command()
 def recipients(
     workspace: Workspace,
     broadcast_id: Broadcast,

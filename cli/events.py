@@ -22,7 +22,9 @@ from contracts.received import refusal_of
 from iterable.webhook_event import EMAIL_EVENTS
 from runtime.process import run
 
-app = typer.Typer(help="Look after events: problems, unmatched ones, back-fill, push.", no_args_is_help=True)
+app = typer.Typer(
+    name="events", help="Look after events: problems, unmatched ones, back-fill, push.", no_args_is_help=True
+)
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

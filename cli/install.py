@@ -15,12 +15,11 @@ from cli.admin import (
     no_key_here,
     read_key,
     run_admin,
-    say_status,
-    show_findings,
     valid,
 )
 from cli.connection import Connection
 from cli.output import USAGE, err, give, say, stop
+from cli.showing import say_status, show_findings
 from contracts.connector import ConnectorSettings, ConnectorStatus, DataCenter, ProfilePolicy, ProjectType
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.install import UninstallRequest

@@ -11,9 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import ErrorCode
-from contracts.event import Event, EventKind, in_order
-from contracts.skip import SKIP_ADVICE, skip_class
-from contracts.warning import SendWarning
 
 OK = 0
 FAILED = 1
@@ -57,26 +54,3 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         grid.add_row(*row)
     out.print(grid)
-
-
-def say_warnings(warnings: Sequence[SendWarning]) -> None:
-    """What was told of a send before it went out, a line each."""
-    for warning in warnings:
-        say(f"[yellow]{warning.code}[/]  {escape(warning.message)}")
-
-
-def event_rows(events: Sequence[Event]) -> list[tuple[str, str, str]]:
-    """(time, event, reason) in order of occurrence."""
-    return [(f"{event.occurred_at:%H:%M:%S}", event.kind.value, _reason(event)) for event in in_order(list(events))]
-
-
-def _reason(event: Event) -> str:
-    if event.kind is EventKind.SKIPPED:
-        return escape(f"{event.reason or ''} ({skip_class(event.reason)})")
-    return escape(event.reason or event.url or "")
-
-
-def skip_advice(events: Sequence[Event]) -> list[str]:
-    """What to do about the skips among events, each advice once."""
-    skips = {skip_class(event.reason) for event in events if event.kind is EventKind.SKIPPED}
-    return [f"{kind}: {SKIP_ADVICE[kind]}" for kind in sorted(skips)]

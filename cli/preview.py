@@ -7,8 +7,9 @@ from rich.markup import escape
 
 from activities.rendering import differences
 from cli.connection import connected
-from cli.output import FAILED, give, say, say_warnings, stop
+from cli.output import FAILED, give, say, stop
 from cli.sending import send_accepted
+from cli.showing import say_warnings
 from contracts.preview import Preview
 from contracts.send import SendRequest, SendResult, SendStatus
 from runtime.process import run

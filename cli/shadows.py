@@ -19,7 +19,9 @@ from iterable.errors import IterableError, NotFound, Refused
 from runtime.clients import client_factory
 from runtime.process import run
 
-app = typer.Typer(help="The templates and campaigns that stand for contents in Iterable.", no_args_is_help=True)
+app = typer.Typer(
+    name="shadows", help="The templates and campaigns that stand for contents in Iterable.", no_args_is_help=True
+)
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Fingerprint = Annotated[str, typer.Argument(help="A fingerprint, or how it begins.")]

@@ -33,7 +33,7 @@ from store.person import Person
 from store.store import Store
 from store.suppressions import Report, Suppression
 
-suppressions = typer.Typer(help="Who must not be sent to, and why.", no_args_is_help=True)
+app = typer.Typer(name="suppressions", help="Who must not be sent to, and why.", no_args_is_help=True)
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Address = Annotated[str, typer.Argument(help="An email address, or with --user-id a user id.")]
@@ -49,7 +49,7 @@ _EMAIL: TypeAdapter[str] = TypeAdapter(EmailAddress)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
 
 
-@suppressions.command(name="list")
+@app.command(name="list")
 def list_command(
     workspace: Workspace,
     cause: Annotated[Cause | None, typer.Option(help="Only of this cause.")] = None,
@@ -92,7 +92,7 @@ def list_command(
     run(do())
 
 
-@suppressions.command()
+@app.command()
 def add(
     workspace: Workspace,
     address: Address,
@@ -115,7 +115,7 @@ def add(
     run(do())
 
 
-@suppressions.command()
+@app.command()
 def remove(
     workspace: Workspace,
     address: Address,
@@ -146,7 +146,7 @@ def remove(
     run(do())
 
 
-@suppressions.command()
+@app.command()
 def check(workspace: Workspace, address: Address, *, user_id: IsUserId = False, as_json: Json = False) -> None:
     """Explain which rule blocks which stream, and since when."""
 
@@ -190,7 +190,7 @@ def check(workspace: Workspace, address: Address, *, user_id: IsUserId = False, 
     run(do())
 
 
-@suppressions.command(name="import")
+@app.command(name="import")
 def import_command(
     workspace: Workspace,
     file: Annotated[
@@ -234,7 +234,7 @@ def import_command(
         raise typer.Exit(FAILED)
 
 
-@suppressions.command(name="export")
+@app.command(name="export")
 def export_command(
     workspace: Workspace,
     file: Annotated[Path | None, typer.Argument(help="Where to; without it, standard output.")] = None,
@@ -271,7 +271,7 @@ def export_command(
         stop(USAGE, f"cannot write the file: {error.strerror}")
 
 
-@suppressions.command()
+@app.command()
 def push(
     workspace: Workspace,
     sync_id: Annotated[str | None, typer.Option(help="Names the sync; default: the time.")] = None,

@@ -6,11 +6,12 @@ import typer
 from temporalio.service import RPCError
 
 from activities.schedules import renew_schedules
-from cli.admin import Json, Workspace, admin, no_key_here, read_key, run_admin, say_status, show_findings, valid
+from cli.admin import Json, Workspace, admin, no_key_here, read_key, run_admin, valid
 from cli.connection import Connection, open_temporal
 from cli.database import opened
 from cli.install import Misplaced
 from cli.output import FAILED, UNREACHABLE, give, say, stop
+from cli.showing import say_status, show_findings
 from contracts.install import TestReport, TestRequest
 from contracts.names import WEBHOOK_TOKEN_HEADER
 from contracts.template import Stream
