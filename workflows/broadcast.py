@@ -446,7 +446,8 @@ class BroadcastWorkflow:
         """Waits until there is a broadcast to steer. Fails where it is over."""
         await workflow.wait_condition(lambda: self._lane is not None or self._is_over)
         if self._is_over:
-            raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is over", "Only `retry` goes over it again.")
+            over = failure(ErrorCode.REQUEST_INVALID, "The broadcast is over", "Only `retry` goes over it again.")
+            raise self._problem or over
 
     async def _quiet(self) -> None:
         """Until the pages that were at work have ended. Those that begin later see what is wanted in the store."""

@@ -67,7 +67,12 @@ async def test_from_the_first_key_to_the_uninstall(the_stage: Stage) -> None:
     )
     file = the_stage.folder / f"{workspace}.json"
     file.write_text(request.model_dump_json())
-    for words in (("send", str(file)), ("preview", str(file)), ("suppressions", "push", workspace)):
+    for words in (
+        ("send", str(file)),
+        ("preview", str(file)),
+        ("suppressions", "push", workspace),
+        ("broadcast", "retry", workspace, "b1"),
+    ):
         assert "connector_not_installed" in await terminal.type(*words, ends=NOT_FOUND)
     assert "api_key_invalid" in await terminal.type(*install, *transactional, given=DEAD, ends=FAILED)
     told = await terminal.type("status", workspace)
