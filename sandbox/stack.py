@@ -108,7 +108,7 @@ class Stack:
         *,
         env: Mapping[str, str] | None = None,
         ready: Ready | None = None,
-        timeout: float = 30.0,  # noqa: ASYNC109 - a child that is late is an error of the child's, with its log
+        timeout: float = 60.0,  # noqa: ASYNC109 - a child that is late is an error of the child's, with its log
     ) -> None:
         """Starts a child and waits until it is ready. Raises `ChildFailed`.
 

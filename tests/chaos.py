@@ -51,15 +51,15 @@ _NEWS_TAKES = timedelta(seconds=5)
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of what."""
+    """How much of what. A worker is killed every `kill_every` seconds on a machine that starts the whole stack in
+    `quick_start`; a slower one has as much longer, or it would do nothing but start processes."""
 
     sends: int
     seed: int
     policy: str
     fault_rate: float = 0.05
-    kill_worker_every: float = 6.0
-    kill_endpoint_every: float = 17.0
-    kill_temporal_every: float = 29.0
+    kill_every: float = 6.0
+    quick_start: float = 8.0
 
 
 @dataclass
@@ -102,6 +102,7 @@ async def chaos(plan: Plan, folder: Path) -> Verdict:
                 [sys.executable, "-m", "worker"],
                 env={"CONNECTOR_ITERABLE_READ_TIMEOUT_SECONDS": "5"},
             )
+        kill_every = plan.kill_every * max((time.monotonic() - started) / plan.quick_start, 1)
         workspace = await install_against_sandbox(
             development,
             WORKSPACE,
@@ -118,11 +119,11 @@ async def chaos(plan: Plan, folder: Path) -> Verdict:
         await _break_iterable(development, workspace, plan)
         requests = [_request(number) for number in range(plan.sends)]
         kills: Counter[str] = Counter()
-        monkey = asyncio.create_task(_break_processes(development, plan, chance, kills))
-        handles = await _start_all(development, requests, chance)
-        ends = await asyncio.gather(*(_end(handle) for handle in handles))
-        monkey.cancel()
-        await asyncio.gather(monkey, return_exceptions=True)
+        async with asyncio.TaskGroup() as tasks:  # a process that cannot be started again ends all of it
+            monkey = tasks.create_task(_break_processes(development, kill_every, chance, kills))
+            handles = await _start_all(development, requests, chance)
+            ends = await asyncio.gather(*(_end(handle) for handle in handles))
+            monkey.cancel()
         verdict = judge(requests, ends, await _outbox(development, workspace))
         verdict.told = [await _told(development, send_id) for send_id in verdict.offenders(plan.policy)[:20]]
     verdict.kills = kills
@@ -172,8 +173,10 @@ async def _break_iterable(development: Development, workspace: Workspace, plan: 
         (await sandbox.put(path, json=delivery)).raise_for_status()
 
 
-async def _break_processes(development: Development, plan: Plan, chance: random.Random, kills: Counter[str]) -> None:
-    """SIGKILL, a moment, a new process; until cancelled."""
+async def _break_processes(
+    development: Development, kill_every: float, chance: random.Random, kills: Counter[str]
+) -> None:
+    """SIGKILL, a moment, a new process; until cancelled, and then until what was started is there."""
     stack = development.stack
 
     async def break_every(seconds: float, names: tuple[str, ...]) -> None:
@@ -189,11 +192,10 @@ async def _break_processes(development: Development, plan: Plan, chance: random.
             finally:
                 await asyncio.wait({restarting})
 
-    await asyncio.gather(
-        break_every(plan.kill_worker_every, WORKERS),
-        break_every(plan.kill_endpoint_every, ("endpoint",)),
-        break_every(plan.kill_temporal_every, ("temporal",)),
-    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(break_every(kill_every, WORKERS))
+        tasks.create_task(break_every(3 * kill_every, ("endpoint",)))
+        tasks.create_task(break_every(5 * kill_every, ("temporal",)))
 
 
 async def _start_all(
@@ -322,9 +324,10 @@ async def main() -> int:
     parser.add_argument("--sends", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--policy", choices=["at_most_once", "at_least_once"], default="at_most_once")
+    parser.add_argument("--kill-every", type=float, default=Plan.kill_every, help="seconds between kills of a worker")
     given = parser.parse_args()
     configure_logging(level="ERROR")
-    plan = Plan(given.sends, given.seed, given.policy)
+    plan = Plan(given.sends, given.seed, given.policy, kill_every=given.kill_every)
     with tempfile.TemporaryDirectory() as folder:
         verdict = await chaos(plan, Path(folder) / "stack")
     console = Console(width=None if sys.stdout.isatty() else 160)

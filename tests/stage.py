@@ -108,6 +108,8 @@ async def temporal_server(
         runtime=make_runtime(metrics_address),
         dev_server_database_filename=None if database is None else str(database),
         dev_server_log_level="error",
+        # A twentieth of the default: what continues as new does so while somebody watches.
+        dev_server_extra_args=["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=200"],
     ) as environment:
         yield environment.client
 

@@ -202,7 +202,7 @@ async def test_a_long_run_continues_as_new_and_loses_nothing_that_was_asked_of_i
     async with asyncio.timeout(380), asyncio.TaskGroup() as tasks:
         tasks.create_task(look())
         tasks.create_task(change())
-        while len(runs) < 2:
+        while len(runs) < 4:
             await asyncio.sleep(0.1)
             runs.add((await handle.describe()).run_id)
         is_over = True
