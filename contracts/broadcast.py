@@ -195,6 +195,8 @@ class Survey(Contract):
     missing: dict[str, int]
     bad_rows: list[int]
     """The numbers of the first hundred."""
+    bad_because: list[str] = []
+    """What is wrong with each of them, in their order: fields and rules, never a value."""
     seconds: float
     calls: int
     actions: int
@@ -205,7 +207,6 @@ class BroadcastProgress(Contract):
 
     `rate` is recipients a second of late; `done` the part of the audience that was read (0–1) and `eta_seconds` the
     time that the rest takes at that rate, where they are known. `reason` is a code: why it is paused or has failed.
-    `first_bad_rows` are row numbers, from 1.
     """
 
     status: BroadcastStatus

@@ -97,8 +97,12 @@ class Store:
     async def open(cls, url: str, keyring: Keyring, clock: Clock = utc_now) -> Self:
         """Connects. The tables must be there (`connector migrate`)."""
         engine = make_engine(url)
-        async with engine.begin() as connection:
-            pepper = await Secrets(connection, keyring, clock).recipient_pepper()
+        try:
+            async with engine.begin() as connection:
+                pepper = await Secrets(connection, keyring, clock).recipient_pepper()
+        except BaseException:
+            await engine.dispose()
+            raise
         return cls(engine, make_writer(url), keyring, KeyedHasher(pepper), clock)
 
     def now(self) -> datetime:

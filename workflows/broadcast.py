@@ -274,7 +274,8 @@ class BroadcastWorkflow:
                 await self._stop(BroadcastStatus.EXPIRED if has_expired else BroadcastStatus.CANCELLED)
             elif report.stop == "bad_row":
                 what = f"The audience has a row that is no recipient ({report.reason})"
-                await self._stop(BroadcastStatus.FAILED, failure(ErrorCode.REQUEST_INVALID, what))
+                problem = failure(ErrorCode.REQUEST_INVALID, what, "Correct it, or let on_bad_row be `skip`.")
+                await self._stop(BroadcastStatus.FAILED, problem)
 
     async def _look_after_held(self, reading: "asyncio.Task[None]") -> None:
         """Until the audience is through and nothing is open. Once the broadcast has been stopped, lost outcomes are
@@ -405,7 +406,7 @@ class BroadcastWorkflow:
         """Recipients that failed so far are targeted once more. Fails once the broadcast is ending."""
         await self._is_open()
         if self._ending is not None or self._closes:
-            raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is ending: retry once it is over")
+            raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is ending", "Retry once it is over.")
         self._retries = True
         return self.progress()
 
@@ -445,7 +446,8 @@ class BroadcastWorkflow:
         """Waits until there is a broadcast to steer. Fails where it is over."""
         await workflow.wait_condition(lambda: self._lane is not None or self._is_over)
         if self._is_over:
-            raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is over")
+            over = failure(ErrorCode.REQUEST_INVALID, "The broadcast is over", "Only `retry` goes over it again.")
+            raise self._problem or over
 
     async def _quiet(self) -> None:
         """Until the pages that were at work have ended. Those that begin later see what is wanted in the store."""

@@ -79,10 +79,12 @@ class SendWorkflow:
     @workflow.run
     async def run(self, received: Received[SendRequest] | None = None) -> SendResult:
         """Sends, follows the message until it is settled, and says what became of it."""
+        request = None
         try:
-            self._result = await self._send(given(received))
+            request = given(received)
+            self._result = await self._send(request)
         except ApplicationError as error:
-            self._failure = error
+            self._failure = error if request and request.dry_run else self._as_its_end(error)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._failure is not None:
             raise self._failure
@@ -317,6 +319,13 @@ class SendWorkflow:
             await self._end(request, SendStatus.FAILED, error.type)
         self._show_step(request, SendStatus.FAILED, failed_with(error))
         raise error
+
+    def _as_its_end(self, error: ApplicationError) -> ApplicationError:
+        """What only a send has to say: whether anything went out, and that its id is used up."""
+        if error.type == ErrorCode.OUTCOME_UNKNOWN or self._accepted_at is not None:
+            return error
+        message = f"{error.message} Nothing was sent; to try again takes a new send id."
+        return ApplicationError(message, *error.details, type=error.type, non_retryable=True)
 
     # ── what others ask of a run ──────────────────────────────────────────────────────────────────────────────────
 

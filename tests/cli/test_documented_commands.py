@@ -38,7 +38,7 @@ def found(words: list[str]) -> tuple[Any, list[str]]:
         if not hasattr(command, "commands") or _PLACEHOLDER.fullmatch(word):
             return command, words[at:]
         assert word in command.commands, f"there is no `connector {' '.join(words[: at + 1])}`"
-        command = command.commands[word]
+        command = command.resolve_command(typer.Context(command), [word])[1]
     return command, []
 
 

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from temporalio.api.common.v1 import Payload, Payloads
 
 from endpoint.codec import Codec
-from runtime.codec import EncryptingCodec
+from runtime.codec import EncryptingCodec, codec_of
 from runtime.settings import Settings
 from store.keyring import new_key_text
 
@@ -37,7 +37,7 @@ def http(chosen: Settings, *, client: tuple[str, int] = ("192.0.2.7", 1)) -> htt
 
 
 def sealing(chosen: Settings) -> EncryptingCodec:
-    codec = chosen.codec()
+    codec = codec_of(chosen)
     assert codec is not None
     return codec
 
