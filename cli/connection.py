@@ -11,7 +11,7 @@ from cli.output import FAILED, UNREACHABLE, stop
 from runtime.settings import Settings
 from runtime.temporal import connect
 from store.keyring import KeyringError
-from store.store import Store
+from store.store import OlderSchema, Store
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,17 @@ async def open_store(settings: Settings) -> Store:
     """The database, or the end of the command."""
     try:
         store = await Store.open(settings.database_url, settings.keyring())
-    except KeyringError as error:
+    except (KeyringError, OlderSchema) as error:
         stop(FAILED, f"{error}")
     except (SQLAlchemyError, OSError):
-        stop(UNREACHABLE, "the database does not answer or has no tables: see `connector migrate`")
-    if not await store.is_current():
-        await store.close()
-        stop(FAILED, "the database has another schema than this release: `connector migrate`, with the newest release")
+        stop(UNREACHABLE, "the database does not answer: check CONNECTOR_DATABASE_URL")
     return store
+
+
+async def insist_on_all(store: Store) -> None:
+    """For what must leave nothing out: a newer release may keep more than this one knows of."""
+    if not await store.is_current():
+        stop(FAILED, "the database has the schema of a newer release: use that one's `connector` for this")
 
 
 async def open_temporal(settings: Settings) -> Client:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.markup import escape
+from sqlalchemy.exc import OperationalError
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
@@ -23,7 +24,7 @@ from cli import events, schemas, shadows, upkeep
 from cli import install as installing
 from cli.admin import say_connector, show_findings
 from cli.broadcasts import broadcasts
-from cli.connection import connected, open_store, open_temporal
+from cli.connection import connected, insist_on_all, open_store, open_temporal
 from cli.demo import DemoBroken, demo, demo_logs
 from cli.development import StackInUse, development_stack, install_against_sandbox
 from cli.output import (
@@ -56,7 +57,7 @@ from runtime.settings import STATE_FOLDER, Settings, what_is_wrong
 from runtime.temporal import add_search_attributes, missing_search_attributes
 from sandbox.stack import ChildFailed
 from store.keyring import KeyringError
-from store.migrate import migrate
+from store.migrate import MigrationRefused, migrate
 from store.person import Person
 
 app = typer.Typer(
@@ -303,6 +304,7 @@ def forget_command(
     async def do() -> None:
         store = await open_store(Settings())
         try:
+            await insist_on_all(store)
             async with store.read() as tx:
                 row = await tx.connectors.get(workspace)
             if row is None:
@@ -340,15 +342,17 @@ def doctor(
 
 @app.command(name="migrate")
 def migrate_command(revision: Annotated[str, typer.Argument(help="head, base, or a revision.")] = "head") -> None:
-    """Bring the database to the newest schema."""
+    """Bring the database to the newest schema that this release knows. One of a newer release is left as it is."""
     settings = Settings()
     if settings.database_url.startswith(f"sqlite+aiosqlite:///{STATE_FOLDER}/"):
         STATE_FOLDER.mkdir(exist_ok=True)
     try:
-        run(migrate(settings.database_url, revision))
-    except OSError:
+        now = run(migrate(settings.database_url, revision))
+    except MigrationRefused as error:
+        stop(FAILED, f"{error}")
+    except (OperationalError, OSError):
         stop(UNREACHABLE, "the database does not answer: check CONNECTOR_DATABASE_URL")
-    say("the schema is at " + revision)
+    say(f"the schema is at {now or 'base'}")
 
 
 @app.command(name="search-attributes")

@@ -7,7 +7,7 @@ from temporalio.service import RPCError
 
 from activities.schedules import renew_schedules
 from cli.admin import Json, Workspace, admin, no_key_here, read_key, run_admin, say_status, show_findings, valid
-from cli.connection import Connection, open_store, open_temporal
+from cli.connection import Connection, insist_on_all, open_store, open_temporal
 from cli.install import Misplaced
 from cli.output import FAILED, UNREACHABLE, give, say, stop
 from contracts.install import TestReport, TestRequest
@@ -123,6 +123,7 @@ def rotate_master_key() -> None:
         settings = Settings()
         store = await open_store(settings)
         try:
+            await insist_on_all(store)
             done = await store.reseal()
             for name, count in done.done.items():
                 say(f"{name}: {count} sealed anew")

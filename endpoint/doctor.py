@@ -22,7 +22,7 @@ from runtime.settings import Settings
 from runtime.temporal import connect, missing_search_attributes, polling, why
 from store.connectors import ConnectorRow
 from store.keyring import KeyringError
-from store.store import Store
+from store.store import SCHEMA, OlderSchema, Store
 
 _PATIENCE_SECONDS = 20.0
 """For one connector: a visit should end, though Iterable be away."""
@@ -62,19 +62,19 @@ async def _store(settings: Settings, findings: list[Finding]) -> Store | None:
     findings.append(fine("master key", "readable"))
     try:
         store = await Store.open(settings.database_url, keyring)
-        if not await store.is_current():
-            await store.close()
-            findings.append(attention("database", "an older schema", "connector migrate"))
-            return None
+        is_current = await store.is_current()
+    except OlderSchema as error:
+        findings.append(attention("database", error.found, "connector migrate"))
+        return None
     except KeyringError:
         advice = "set the key ring that this database was made with"
         findings.append(attention("database", "sealed with another master key", advice))
         return None
     except (SQLAlchemyError, OSError):
-        advice = "start the database; on a new one: connector migrate"
-        findings.append(attention("database", "does not answer, or has no tables", advice))
+        findings.append(attention("database", "does not answer", "start it, and check CONNECTOR_DATABASE_URL"))
         return None
-    findings.append(fine("database", "answers, schema is current"))
+    schema = f"schema is current ({SCHEMA})" if is_current else f"schema is newer than this release's ({SCHEMA})"
+    findings.append(fine("database", f"answers, {schema}"))
     return store
 
 
