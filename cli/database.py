@@ -10,7 +10,7 @@ from contracts.errors import ConnectorError, ErrorCode
 from runtime.settings import Settings
 from store.connectors import ConnectorRow
 from store.keyring import KeyringError
-from store.store import Store
+from store.store import OlderSchema, Store
 
 _RING = "Commands need the master keys that the worker has: CONNECTOR_MASTER_KEY_FILE (docs/operations.md, Keys)"
 
@@ -34,12 +34,17 @@ async def _open(settings: Settings) -> Store:
         store = await Store.open(settings.database_url, settings.keyring())
     except KeyringError as error:
         stop(FAILED, f"{error}. {_RING}")
+    except OlderSchema as error:
+        stop(FAILED, str(error))
     except (SQLAlchemyError, OSError):
-        stop(UNREACHABLE, "the database does not answer or has no tables: see `connector migrate`")
-    if not await store.is_current():
-        await store.close()
-        stop(FAILED, "the database has another schema than this release: `connector migrate`, with the newest release")
+        stop(UNREACHABLE, "the database does not answer: check CONNECTOR_DATABASE_URL")
     return store
+
+
+async def insist_on_all(store: Store) -> None:
+    """For what must leave nothing out: a newer release may keep more than this one knows of."""
+    if not await store.is_current():
+        stop(FAILED, "the database has the schema of a newer release: use that one's `connector` for this")
 
 
 async def installed(store: Store, workspace: str) -> ConnectorRow:

@@ -85,6 +85,24 @@ def replay(
 
 
 @app.command()
+def discard(
+    workspace: Workspace, id_: Annotated[int, typer.Option("--id", help="One entry, by its id in list-problems.")]
+) -> None:
+    """Drop an entry that was set aside, for good: what nobody will ever be able to read."""
+
+    async def do() -> None:
+        async with opened() as store:
+            await installed(store, workspace)
+            async with store.begin() as tx:
+                dropped = await tx.inbox.discard(workspace, id_)
+        if not dropped:
+            stop(NOT_FOUND, "no such event is set aside")
+        say(f"{dropped} dropped")
+
+    run(do())
+
+
+@app.command()
 def unmatched(workspace: Workspace, *, limit: Limit = 100, as_json: Json = False) -> None:
     """Show events that belong to no send of ours that we know of, newest first.
 
@@ -187,6 +205,22 @@ def push_to(
                 await tx.pushes.set_receiver(workspace, url, secret, start)
             await wake_push(c.temporal, c.settings.task_queue, workspace, RETRY_SIGNAL)
         say(f"secret  {secret.get_secret_value()}   (shown this once)")
+
+    run(do())
+
+
+@app.command(name="push-off")
+def push_off(workspace: Workspace) -> None:
+    """Push nothing any more. GenieOS can still read the feed."""
+
+    async def do() -> None:
+        async with opened() as store:
+            await installed(store, workspace)
+            async with store.begin() as tx:
+                known = await tx.pushes.remove(workspace)
+        if not known:
+            stop(NOT_FOUND, f"events of {workspace!r} are not pushed")
+        say("events are not pushed any more")
 
     run(do())
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from activities.forgetting import forget
-from cli.database import installed, opened
+from cli.database import insist_on_all, installed, opened
 from cli.output import USAGE, say, stop
 from cli.suppressions import person_named
 from runtime.process import run
@@ -34,6 +34,7 @@ def forget_command(
 
     async def do() -> None:
         async with opened() as store:
+            await insist_on_all(store)
             row = await installed(store, workspace)
             if user_id is None and row.settings.project_type == "userid":
                 stop(USAGE, f"{workspace} knows people by user ids: give --user-id; the address may stand beside it")

@@ -52,7 +52,8 @@ COMMANDS = {
     },
     "cli.operating": {
         "doctor": "Check Temporal, the database, the worker, the endpoint and every connector, and say what to do.",
-        "migrate": "Bring the database to the newest schema.",
+        "migrate": "Bring the database to the newest schema that this release knows. One of a newer release is left as "
+        "it is.",
         "search-attributes": "Register the connector's search attributes in the Temporal namespace, as keywords. Safe "
         "to repeat.",
         "payload-keys": "Print the keys of the payload encryption, for a program that starts sends "

@@ -4,6 +4,7 @@ import base64
 from typing import Annotated
 
 import typer
+from sqlalchemy.exc import OperationalError
 from temporalio.service import RPCError
 
 from cli.connection import open_temporal
@@ -16,7 +17,7 @@ from runtime.process import run
 from runtime.settings import STATE_FOLDER, Settings
 from runtime.temporal import add_search_attributes, missing_search_attributes
 from store.keyring import KeyringError
-from store.migrate import migrate
+from store.migrate import MigrationRefused, migrate
 
 app = typer.Typer()
 
@@ -41,15 +42,17 @@ def doctor(
 
 @app.command(name="migrate")
 def migrate_command(revision: Annotated[str, typer.Argument(help="head, base, or a revision.")] = "head") -> None:
-    """Bring the database to the newest schema."""
+    """Bring the database to the newest schema that this release knows. One of a newer release is left as it is."""
     settings = Settings()
     if settings.database_url.startswith(f"sqlite+aiosqlite:///{STATE_FOLDER}/"):
         STATE_FOLDER.mkdir(exist_ok=True)
     try:
-        run(migrate(settings.database_url, revision))
-    except OSError:
+        now = run(migrate(settings.database_url, revision))
+    except MigrationRefused as error:
+        stop(FAILED, f"{error}")
+    except (OperationalError, OSError):
         stop(UNREACHABLE, "the database does not answer: check CONNECTOR_DATABASE_URL")
-    say("the schema is at " + revision)
+    say(f"the schema is at {now or 'base'}")
 
 
 @app.command(name="search-attributes")

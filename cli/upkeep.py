@@ -8,7 +8,7 @@ from temporalio.service import RPCError
 from activities.schedules import renew_schedules
 from cli.admin import Json, Workspace, admin, no_key_here, read_key, run_admin, valid
 from cli.connection import Connection, open_temporal
-from cli.database import opened
+from cli.database import insist_on_all, opened
 from cli.install import Misplaced
 from cli.output import FAILED, UNREACHABLE, give, say, stop
 from cli.showing import say_status, show_findings
@@ -124,6 +124,7 @@ def rotate_master_key() -> None:
     async def do() -> None:
         settings = Settings()
         async with opened(settings) as store:
+            await insist_on_all(store)
             done = await store.reseal()
             for name, count in done.done.items():
                 say(f"{name}: {count} sealed anew")

@@ -24,7 +24,8 @@ from runtime.settings import Settings
 
 _MOST_BYTES = 8_000_000
 """Temporal answers with 4 MiB at most; base64 makes a third more of them."""
-_HEADERS = ("authorization", "content-type", "x-namespace")
+_HEADERS = ("authorization", "authorization-extras", "content-type", "x-namespace")
+"""With single sign-on the UI sends the id token in the second: for a proxy, we do not read it."""
 _PREFLIGHT_SECONDS = 600
 
 

@@ -45,7 +45,7 @@ def found(words: list[str]) -> tuple[Any, list[str]]:
 def lines() -> list[list[str]]:
     blocks = [block for path in DOCUMENTS for block in _BLOCK.findall(path.read_text())]
     joined = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    told = [re.sub(r"^docker compose exec (?:-\S+ )*endpoint ", "", line) for line in joined]
+    told = [re.sub(r"^docker compose exec (?:-\S+ )*endpoint | < \S+$", "", line) for line in joined]
     return [words[1:] for line in told if line.startswith("connector ") for words in choices(line)]
 
 

@@ -17,6 +17,8 @@ from store.keyring import new_key_text
 
 UI = "https://temporal.example.com"
 TOKEN = {"Authorization": "Bearer codec-token"}
+_OF_THE_UI = "authorization,authorization-extras,content-type,x-namespace"
+"""With single sign-on it sends the id token too."""
 PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'"ann@example.com"')
 
 
@@ -100,7 +102,7 @@ async def test_without_a_codec_token_the_admin_token_opens_it_and_without_either
 
 
 async def test_only_the_uis_page_may_ask_from_a_browser() -> None:
-    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-namespace"}
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": _OF_THE_UI}
     async with http(settings()) as ui:
         allowed = await ui.options("/codec/decode", headers={"Origin": UI, **asks})
         refused = await ui.options("/codec/decode", headers={"Origin": "https://elsewhere.example.com", **asks})
