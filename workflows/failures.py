@@ -49,7 +49,9 @@ def failing() -> Generator[None]:
     try:
         yield
     except ActivityError as error:
-        raise (error if is_cancelled_exception(error) else failure_of(error)) from None
+        if is_cancelled_exception(error):
+            raise
+        raise failure_of(error) from None
 
 
 def is_certain(error: ActivityError) -> bool:
