@@ -266,9 +266,7 @@ def inline(recipients: list[dict[str, Any]]) -> bytes:
 async def check_version(source: Source, after: Position) -> None:
     """Raises `ConnectorError` where the file is not the one any more that the position was read of."""
     if (await source.stat()).version != after.version:
-        raise Unreadable(
-            f"The audience's file has changed since row {after.row} was read: start a new broadcast with the new file"
-        )
+        raise Unreadable(f"The audience's file has changed since row {after.row} was read")
 
 
 async def _lines(source: Source, offset: int, version: str) -> AsyncGenerator[tuple[bytes | None, int], None]:

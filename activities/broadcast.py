@@ -20,7 +20,7 @@ from activities.fingerprints import template_ref
 from activities.held_lane import HeldLane
 from activities.lane import Lane, Superseded, Work
 from activities.opening import STORED, Reading, open_audience
-from activities.sources import StorageAway, Unreadable, Withheld
+from activities.sources import Empty, StorageAway, Unreadable, Withheld
 from activities.survey import Surveyor
 from contracts.broadcast import Audience as Wanted
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
@@ -90,7 +90,8 @@ class BroadcastActivities:
         known = await tx.broadcasts.get(request.workspace_id, request.broadcast_id)
         if known is None:
             if request.again:
-                raise ConnectorError(ErrorCode.REQUEST_INVALID, "There is no broadcast of this id to go over again")
+                what = "There is no broadcast of this id to go over again"
+                raise ConnectorError(ErrorCode.REQUEST_INVALID, what, "Look up the id that it was started with.")
             rows = request.audience.recipients if request.audience else None
             kept = _without_content(request)
             await tx.broadcasts.open(kept, run_id, None if rows is None else inline(rows))
@@ -161,6 +162,8 @@ class BroadcastActivities:
         lane = AudienceLane(work, audience, position, fail_on_bad=fails)
         async with contextlib.aclosing(lane):
             report = await self._run(lane, work)
+        if report.stop == "end" and not report.tally.rows:
+            raise Empty
         return report.model_copy(update={"done": await lane.done()})
 
     async def _stop_without_storage(self, work: Work, error: StorageAway | Withheld) -> Stop | None:

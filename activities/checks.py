@@ -126,8 +126,7 @@ def _parsed(name: str, text: str) -> Parsed:
         raise ConnectorError(
             ErrorCode.TEMPLATE_INVALID,
             f"The template's {name} is no valid Handlebars: line {error.line}, column {error.column}: {error.what}",
-            "Correct the merge tag in GenieOS; braces that are meant as text are listed in the template's `literals`. "
-            "Then send again under a new send id.",
+            "Correct the merge tag in GenieOS; braces that are meant as text are listed in the template's `literals`.",
         ) from None
 
 

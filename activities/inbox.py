@@ -82,9 +82,11 @@ class _Tally:
     """What was left lying for want of its key, and why."""
 
     def note(self, waiting: list[Waiting]) -> None:
-        """How long the oldest of a batch has waited, if no older one was met."""
-        lag = (datetime.now(UTC) - min(one.received_at for one in waiting)).total_seconds()
-        self.lag_seconds = max(lag, self.lag_seconds or 0.0)
+        """How long the oldest of a batch has waited, if no older one was met. Events that do not come in a packet were
+        back-filled, or lay aside until somebody replayed them: those did not wait for the drain."""
+        came = [one.received_at for one in waiting if one.id < 0]
+        if came:
+            self.lag_seconds = max((datetime.now(UTC) - min(came)).total_seconds(), self.lag_seconds or 0.0)
 
 
 class InboxActivities:

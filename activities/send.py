@@ -1,6 +1,7 @@
 """Activities around a send: preparing it, writing a thin profile, recording its end."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from temporalio import activity
@@ -17,6 +18,7 @@ from contracts.errors import ConnectorError, ErrorCode
 from contracts.send import Recipient, SendRequest, SendResult, SendStatus
 from contracts.target import FingerprintRequest, Pace, PreparedSend, ProfileRequest, SendEnding, TemplateBody
 from contracts.template import Template
+from images.assets import AssetsUnavailable
 from images.hosting import Hosted, ImageHost
 from iterable.errors import IterableError, RecipientForgotten
 from store.person import Person
@@ -52,9 +54,20 @@ class SendActivities:
             if not request.content_only:
                 check_identity(send.recipient, connector.settings)
             given = as_meant(_with_sender(await self._content(send), connector.settings))
-            hosted = await self._images.host(given)  # not inside of the transaction: it may go over the network
+            hosted = await self._host(given, connector.settings)
             async with self._store.begin() as tx:
                 return await self._prepare(tx, request, connector, message_type_id, hosted)
+
+    async def _host(self, content: Template, settings: ConnectorSettings) -> Hosted:
+        """Not inside of the transaction: it may go over the network. A store of images that does not answer is waited
+        for as long as a send may wait."""
+        try:
+            return await self._images.host(content)
+        except AssetsUnavailable as error:
+            waited = datetime.now(UTC) - activity.info().scheduled_time
+            if waited < timedelta(seconds=settings.give_up_after_seconds):
+                raise
+            raise ConnectorError(ErrorCode.ASSETS_UNAVAILABLE, f"{error}; given up") from None
 
     async def _content(self, send: SendRequest) -> Template:
         if send.template is not None:
@@ -118,11 +131,9 @@ class SendActivities:
         if warnings and not send.dry_run:
             await tx.sends.warn(send.workspace_id, send.send_id, warnings)
         path = Path.of(connector.settings, connector.catalog, send.stream)
-        if await is_suppressed(tx, send.workspace_id, known_as, path):
+        # One in doubt is looked into first, whoever is suppressed by now; the next attempt would be checked.
+        if not prepared.in_doubt and await is_suppressed(tx, send.workspace_id, known_as, path):
             if not send.dry_run:
-                if prepared.in_doubt:
-                    what = "An earlier run of this send was stopped in mid-flight; the recipient is suppressed by now"
-                    raise ConnectorError(ErrorCode.OUTCOME_UNKNOWN, what)
                 await tx.sends.close(
                     send.workspace_id, send.send_id, SendStatus.SUPPRESSED, ErrorCode.RECIPIENT_SUPPRESSED
                 )

@@ -266,8 +266,7 @@ async def _see_locales(templates: Templates, template_id: int, fingerprint: str,
     refused = ConnectorError(
         ErrorCode.PROVIDER_REJECTED,
         f"Iterable shows no content for some of the template's locales ({', '.join(locales)[:200]})",
-        "Add them to the Iterable project's locales, or leave them out of the template; then send again under a new "
-        "send id.",
+        "Add them to the Iterable project's locales, or leave them out of the template.",
     )
     raise failure(refused)
 

@@ -40,7 +40,14 @@ class Unreadable(ConnectorError):
     """The audience cannot be read. Its text never has the URI, which may carry a signature."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(ErrorCode.REQUEST_INVALID, what)
+        super().__init__(ErrorCode.REQUEST_INVALID, what, "Correct the audience and start a new broadcast with it.")
+
+
+class Empty(Unreadable):
+    """Nobody is in the audience: whoever made the file would not hear of it where that passed for a success."""
+
+    def __init__(self) -> None:
+        super().__init__("The audience has no row")
 
 
 class StorageAway(Exception):

@@ -9,6 +9,7 @@ from activities.audience import Audience, ReadRow
 from activities.checks import missing_data
 from activities.connectors import InForce
 from activities.send import check_identity, stands_for
+from activities.sources import Empty
 from activities.suppressing import Path, check
 from activities.targeting import below
 from contracts.broadcast import AudienceRow, BroadcastRequest, Survey, Tally
@@ -38,7 +39,7 @@ class Surveyor:
         self._seen: set[int] = set()
         self._counts: Counter[str] = Counter()
         self._missing: Counter[str] = Counter()
-        self._bad: list[int] = []
+        self._bad: list[tuple[int, str]] = []
 
     async def survey(self, audience: Audience) -> tuple[Tally, Survey]:
         """Reads it to its end. Raises `ConnectorError` where it cannot be read."""
@@ -50,22 +51,25 @@ class Surveyor:
                     await self._look_at(chunk)
                     chunk = []
         await self._look_at(chunk)
+        if not self._counts:
+            raise Empty
         return Tally.of(self._counts), self._result()
 
     async def _look_at(self, chunk: Sequence[ReadRow]) -> None:
         rows: list[AudienceRow] = []
         people: list[list[str]] = []
         for one in chunk:
-            if isinstance(one.row, str) or not self._fits(one.row):
+            row = self._fitting(one.row)
+            if isinstance(row, str):
                 self._counts["bad"] += 1
                 if len(self._bad) < _MOST_NUMBERS:
-                    self._bad.append(one.number)
+                    self._bad.append((one.number, row))
                 continue
-            known_as = self._store.hasher.all_of(one.row.recipient.email, one.row.recipient.user_id)
+            known_as = self._store.hasher.all_of(row.recipient.email, row.recipient.user_id)
             if self._is_known(stands_for(known_as, self._connector.settings)):
                 self._counts["duplicates"] += 1
                 continue
-            rows.append(one.row)
+            rows.append(row)
             people.append(known_as)
         async with self._store.read() as tx:
             rules = await check(tx, self._request.workspace_id, people, self._path)
@@ -74,12 +78,15 @@ class Surveyor:
             if rule is None:
                 self._missing.update(missing_data(self._content, row.data, row.recipient.profile))
 
-    def _fits(self, row: AudienceRow) -> bool:
+    def _fitting(self, row: AudienceRow | str) -> AudienceRow | str:
+        """The row, or what is wrong with it."""
+        if isinstance(row, str):
+            return row
         try:
             check_identity(row.recipient, self._connector.settings)
-        except ConnectorError:
-            return False
-        return True
+        except ConnectorError as error:
+            return error.what
+        return row
 
     def _is_known(self, recipient_hash: str) -> bool:
         person = int(recipient_hash[:16], 16)
@@ -97,7 +104,8 @@ class Surveyor:
         return Survey(
             sendable=sendable,
             missing=dict(self._missing.most_common(_MOST_NUMBERS)),
-            bad_rows=self._bad,
+            bad_rows=[number for number, _ in self._bad],
+            bad_because=[problem for _, problem in self._bad],
             seconds=round(seconds, 1),
             calls=sendable + profiles,
             actions=_ACTIONS_A_RUN + math.ceil(seconds / _PAGE_SECONDS) * _ACTIONS_A_PAGE,

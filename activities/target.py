@@ -26,7 +26,7 @@ from store.store import Store, Transaction
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _CHECK_HOLDS = timedelta(minutes=1)
-"""For so long after its claim a send is not checked against suppressions again."""
+"""For so long after its claim a send's first attempt is not checked against suppressions again."""
 _RECORD_PAUSES = (0.2, 0.5, 1, 2, 4, 8)  # seconds; within the activity's own timeout
 
 
@@ -98,7 +98,8 @@ class TargetActivities:
                 return known
             if attempts and (proven := await self._proven(tx, request)) is not None:
                 return proven
-            if row is not None and await self._is_suppressed_by_now(tx, request, row, connector):
+            may_have_changed = bool(attempts) or (row and datetime.now(UTC) - row.created_at > _CHECK_HOLDS)
+            if may_have_changed and await self._is_suppressed(tx, request, connector):
                 return TargetOutcome(end=TargetEnd.SUPPRESSED)
             wait, reserved = await tx.paces.reserve(
                 request.workspace_id, TARGET, paced(connector.settings), patience(request.stream)
@@ -124,12 +125,8 @@ class TargetActivities:
         await tx.sends.accept(request.workspace_id, request.send_id, at)
         return TargetOutcome(end=TargetEnd.TAKEN, accepted_at=at)
 
-    async def _is_suppressed_by_now(
-        self, tx: Transaction, request: TargetRequest, row: SendRow, connector: InForce
-    ) -> bool:
+    async def _is_suppressed(self, tx: Transaction, request: TargetRequest, connector: InForce) -> bool:
         """A send may have waited since it was checked: for its campaign, a profile, or Iterable."""
-        if datetime.now(UTC) - row.created_at < _CHECK_HOLDS:
-            return False
         known_as = self._store.hasher.all_of(request.recipient.email, request.recipient.user_id)
         path = Path.of(connector.settings, connector.catalog, request.stream)
         return await is_suppressed(tx, request.workspace_id, known_as, path)

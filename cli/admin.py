@@ -1,24 +1,19 @@
-"""What the commands around a connector share: asking its run for something, and showing what came back."""
+"""What the commands around a connector share: asking its run for something, and what came back."""
 
 import asyncio
 import difflib
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic import BaseModel, SecretStr, ValidationError
-from rich.markup import escape
-from temporalio.service import RPCError
 
 from cli.connection import Connection, connected
-from cli.output import FAILED, NOT_FOUND, UNREACHABLE, USAGE, err, say, stop, table
-from contracts.connector import ConnectorSettings, ConnectorStatus
-from contracts.errors import ErrorCode
-from contracts.finding import Finding, Level
+from cli.output import UNREACHABLE, USAGE, err, stop
+from contracts.connector import ConnectorSettings
 from contracts.received import plain
-from endpoint.administration import Administration, AdminRefused
+from endpoint.administration import Administration
 from runtime.process import run
 from runtime.temporal import polling
 
@@ -31,7 +26,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 _SOON_SECONDS = 5.0
 _PATIENCE_SECONDS = 150.0
 """Longer than a check may take while Iterable is away."""
-_MARKS = {Level.OK: "[green]✓[/]", Level.ATTENTION: "[yellow]![/]", Level.REFUSED: "[red]✗[/]", Level.UNKNOWN: "?"}
 
 
 def run_admin(do: Callable[[Connection], Awaitable[T]], patience: float | None = _PATIENCE_SECONDS) -> T:
@@ -43,12 +37,8 @@ def run_admin(do: Callable[[Connection], Awaitable[T]], patience: float | None =
             try:
                 async with asyncio.timeout(patience):
                     return await _answered(c, do(c))
-            except AdminRefused as error:
-                stop(NOT_FOUND if error.code == ErrorCode.CONNECTOR_NOT_INSTALLED else FAILED, f"{error.code}: {error}")
             except TimeoutError:
                 _nobody(f"No worker answered within {patience:.0f} s")
-            except RPCError as error:
-                stop(UNREACHABLE, f"Temporal refuses: {error.status.name}. `connector doctor` tells more")
 
     return run(connected_do())
 
@@ -115,56 +105,10 @@ def _told(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, list(model.model_fields), n=1)
         return f"there is no setting {name!r}" + (f": did you mean {near[0]}?" if near else "")
-    if problem["type"] == "string_pattern_mismatch":
-        is_address = name.endswith(("email", "reply_to", "send_to"))
-        return f"{name} is no email address" if is_address else f"{name} has not the form that it needs"
-    return f"{name}: {plain(problem['msg'])}"
+    return f"{name}: {plain(problem)}"
 
 
 def changes(before: ConnectorSettings, after: ConnectorSettings) -> list[str]:
     """Each setting that is another one now."""
     old, new = before.model_dump(), after.model_dump()
     return [f"{name}: {old[name]} → {value}" for name, value in new.items() if old[name] != value]
-
-
-def say_status(status: ConnectorStatus) -> None:
-    """State and reason."""
-    say(f"{status.state}{': ' + escape(status.reason) if status.reason else ''}")
-
-
-def say_connector(status: ConnectorStatus) -> None:
-    """Everything about a connector: what is wrong first."""
-    say(f"[bold]{status.workspace_id}: {status.state}[/], {_since(status.changed_at)}")
-    if status.reason:
-        say(escape(status.reason))
-    if status.settings is None:
-        say("Nothing is in force: `connector install` with another key, or other settings.")
-        return
-    looked, came = _since(status.checked_at), _since(status.last_webhook_at)
-    say(f"last look {looked} (`connector test {status.workspace_id}` looks now); last webhook {came}")
-    rows = [(name, escape(str(value))) for name, value in status.settings.model_dump().items()]
-    table("", ("setting in force", "value"), rows)
-
-
-def _since(moment: datetime | None) -> str:
-    if moment is None:
-        return "never"
-    minutes = int((datetime.now(UTC) - moment).total_seconds() // 60)
-    ago = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 2_880 else f"{minutes // 1_440} days"
-    return f"{moment:%Y-%m-%d %H:%M} UTC ({ago} ago)"
-
-
-def show_findings(title: str, findings: list[Finding]) -> None:
-    """One row a point; times where legs took some."""
-    timed = any(one.seconds is not None for one in findings)
-    rows = [
-        (
-            _MARKS[one.level],
-            escape(one.point),
-            escape(one.found),
-            *(["" if one.seconds is None else f"{one.seconds:.1f} s"] if timed else []),
-            escape(one.advice),
-        )
-        for one in findings
-    ]
-    table(title, ("", "point", "found", *(["time"] if timed else []), "what to do"), rows)

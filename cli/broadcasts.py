@@ -9,28 +9,22 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from temporalio.client import (
-    Client,
-    WithStartWorkflowOperation,
-    WorkflowFailureError,
-    WorkflowHandle,
-    WorkflowUpdateFailedError,
-)
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.connection import connected, open_store
+from cli.connection import connected
+from cli.database import opened
 from cli.output import FAILED, NOT_FOUND, USAGE, give, out, say, stop, table
 from contracts.attributes import WORKSPACE, at_start
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, RateChange
 from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
 from contracts.received import refusal_of
 from runtime.process import run
-from runtime.settings import Settings
 from store.recipients import STATUSES
 
-broadcasts = typer.Typer(help="One template to many recipients.", no_args_is_help=True)
+app = typer.Typer(name="broadcast", help="One template to many recipients.", no_args_is_help=True)
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Broadcast = Annotated[str, typer.Argument(help="The broadcast's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -62,7 +56,7 @@ async def start_broadcast(
     )
 
 
-@broadcasts.command(name="run")
+@app.command(name="run")
 def run_command(
     file: Annotated[typer.FileText, typer.Argument(help="A BroadcastRequest as JSON; - for standard input.")],
     *,
@@ -109,7 +103,7 @@ def _changed(text: str, changes: dict[str, Any]) -> BroadcastRequest:
     return BroadcastRequest.model_validate_json(text)
 
 
-@broadcasts.command()
+@app.command()
 def watch(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """Show how a broadcast goes, until it ends or Ctrl-C."""
 
@@ -130,25 +124,25 @@ def watch(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
     _until_interrupted(do())
 
 
-@broadcasts.command()
+@app.command()
 def pause(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """Stop targeting until `resume`. Once this returns nobody is targeted."""
     _update(workspace, broadcast_id, "pause", as_json=as_json)
 
 
-@broadcasts.command()
+@app.command()
 def resume(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """Go on."""
     _update(workspace, broadcast_id, "resume", as_json=as_json)
 
 
-@broadcasts.command()
+@app.command()
 def cancel(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """End a broadcast. Once this returns nobody is targeted any more."""
     _update(workspace, broadcast_id, "cancel", as_json=as_json)
 
 
-@broadcasts.command(name="set-rate")
+@app.command(name="set-rate")
 def set_rate(
     workspace: Workspace,
     broadcast_id: Broadcast,
@@ -166,7 +160,7 @@ def set_rate(
     _update(workspace, broadcast_id, "set_rate", change, as_json=as_json)
 
 
-@broadcasts.command()
+@app.command()
 def retry(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """Target the recipients that failed once more, whether the broadcast still runs or has ended.
 
@@ -186,18 +180,15 @@ def retry(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 result_type=BroadcastProgress,
             )
-            try:
-                await c.temporal.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
-                    "retry", start_workflow_operation=start, result_type=BroadcastProgress
-                )
-                await _follow(await start.workflow_handle(), as_json=as_json)
-            except WorkflowUpdateFailedError as error:
-                stop(FAILED, _reason(error))
+            await c.temporal.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+                "retry", start_workflow_operation=start, result_type=BroadcastProgress
+            )
+            await _follow(await start.workflow_handle(), as_json=as_json)
 
     _until_interrupted(do())
 
 
-@broadcasts.command()
+@app.command()
 def recipients(
     workspace: Workspace,
     broadcast_id: Broadcast,
@@ -212,13 +203,9 @@ def recipients(
         stop(USAGE, f"status is one of {', '.join(STATUSES)}")
 
     async def do() -> None:
-        store = await open_store(Settings())
-        try:
-            async with store.read() as tx:
-                known = await tx.broadcasts.get(workspace, broadcast_id)
-                entries = await tx.recipients.page(workspace, broadcast_id, after, limit, status)
-        finally:
-            await store.close()
+        async with opened() as store, store.read() as tx:
+            known = await tx.broadcasts.get(workspace, broadcast_id)
+            entries = await tx.recipients.page(workspace, broadcast_id, after, limit, status)
         if known is None:
             stop(NOT_FOUND, f"workspace {workspace!r} has no broadcast {broadcast_id!r}")
         if as_json:
@@ -252,10 +239,7 @@ async def _follow(handle: WorkflowHandle[Any, BroadcastProgress], *, as_json: bo
             if found is not None:
                 bar.update(line, completed=found.done or 0.0, description=found.status.value, counts=_counts(found))
             await asyncio.wait({ended}, timeout=_POLL_SECONDS)
-    try:
-        _show(ended.result(), as_json=as_json)
-    except WorkflowFailureError as error:
-        stop(FAILED, _reason(error))
+    _show(ended.result(), as_json=as_json)
 
 
 async def _asked(handle: WorkflowHandle[Any, BroadcastProgress]) -> BroadcastProgress | None:
@@ -269,13 +253,9 @@ async def _asked(handle: WorkflowHandle[Any, BroadcastProgress]) -> BroadcastPro
 
 async def _show_stored(workspace: str, broadcast_id: str, *, as_json: bool) -> None:
     """What the store has of a broadcast that Temporal no longer knows."""
-    store = await open_store(Settings())
-    try:
-        async with store.read() as tx:
-            row = await tx.broadcasts.get(workspace, broadcast_id)
-            lanes = await tx.broadcasts.lanes(workspace, broadcast_id)
-    finally:
-        await store.close()
+    async with opened() as store, store.read() as tx:
+        row = await tx.broadcasts.get(workspace, broadcast_id)
+        lanes = await tx.broadcasts.lanes(workspace, broadcast_id)
     if row is None:
         stop(NOT_FOUND, f"workspace {workspace!r} has no broadcast {broadcast_id!r}")
     _show(row.progress(lanes.values()), as_json=as_json)
@@ -292,10 +272,12 @@ def _show(progress: BroadcastProgress, *, as_json: bool) -> None:
     if survey is not None:
         say(f"would be targeted: {survey.sendable:,}, in about {survey.seconds:,.0f} s at the allowed rate")
         say(f"requests to Iterable: {survey.calls:,}; billable Temporal actions: {survey.actions:,}")
-        if survey.bad_rows:
-            say(f"bad rows: {', '.join(map(str, survey.bad_rows))}")
+        for number, problem in zip(survey.bad_rows, survey.bad_because, strict=False):
+            say(f"bad row {number}: {escape(problem)}")
         for name, count in survey.missing.items():
             say(f"no data for {escape(name)}: {count:,} recipients")
+    elif progress.tally.bad:
+        say("`connector broadcast recipients … --status bad` tells what is wrong with each bad row")
 
 
 def _counts(progress: BroadcastProgress) -> str:
@@ -313,8 +295,6 @@ def _update(workspace: str, broadcast_id: str, name: str, *args: RateChange, as_
                 answer: BroadcastProgress = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
                     name, args=list(args), result_type=BroadcastProgress
                 )
-            except WorkflowUpdateFailedError as error:
-                stop(FAILED, _reason(error))
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
@@ -325,11 +305,6 @@ def _update(workspace: str, broadcast_id: str, name: str, *args: RateChange, as_
             say(f"{answer.status}: {_counts(answer)}")
 
     run(do())
-
-
-def _reason(error: WorkflowUpdateFailedError | WorkflowFailureError) -> str:
-    cause = error.cause
-    return f"{cause.type}: {cause.message}" if isinstance(cause, ApplicationError) else str(error)
 
 
 def _absolute(uri: str) -> str:

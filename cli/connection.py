@@ -1,16 +1,18 @@
-"""What commands talk to."""
+"""What commands talk to: the database, and Temporal."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy.exc import SQLAlchemyError
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
-from cli.output import FAILED, UNREACHABLE, stop
+from cli.database import opened
+from cli.output import FAILED, UNREACHABLE, refuse, stop
+from endpoint.administration import AdminRefused
 from runtime.settings import Settings
 from runtime.temporal import connect
-from store.keyring import KeyringError
 from store.store import Store
 
 
@@ -25,27 +27,21 @@ class Connection:
 
 @asynccontextmanager
 async def connected(settings: Settings | None = None) -> AsyncGenerator[Connection]:
-    """Opens both, or ends the command saying which one does not answer and what to do."""
+    """Opens both, or ends the command saying which one does not answer and what to do. A run that fails meanwhile ends
+    it as well, with the run's code."""
     settings = settings or Settings()
-    store = await open_store(settings)
-    try:
-        yield Connection(settings, store, await open_temporal(settings))
-    finally:
-        await store.close()
-
-
-async def open_store(settings: Settings) -> Store:
-    """The database, or the end of the command."""
-    try:
-        store = await Store.open(settings.database_url, settings.keyring())
-    except KeyringError as error:
-        stop(FAILED, f"{error}")
-    except (SQLAlchemyError, OSError):
-        stop(UNREACHABLE, "the database does not answer or has no tables: see `connector migrate`")
-    if not await store.is_current():
-        await store.close()
-        stop(FAILED, "the database has another schema than this release: `connector migrate`, with the newest release")
-    return store
+    async with opened(settings) as store:
+        temporal = await open_temporal(settings)
+        try:
+            yield Connection(settings, store, temporal)
+        except AdminRefused as error:
+            refuse(error.code, str(error))
+        except (WorkflowFailureError, WorkflowUpdateFailedError) as error:
+            if isinstance(error.cause, ApplicationError):
+                refuse(error.cause.type, error.cause.message)
+            stop(FAILED, str(error.cause))
+        except RPCError as error:
+            stop(UNREACHABLE, f"Temporal refuses: {error.status.name}. `connector doctor` tells more")
 
 
 async def open_temporal(settings: Settings) -> Client:

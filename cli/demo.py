@@ -9,8 +9,9 @@ import httpx
 from temporalio.client import WorkflowHandle
 
 from cli.development import Development, Workspace, development_stack, install_against_sandbox
-from cli.output import event_rows, out, say, table
+from cli.output import out, say, table
 from cli.sending import start_send
+from cli.showing import event_rows
 from cli.welcome import welcome_template
 from contracts.event import Event
 from contracts.masking import masked

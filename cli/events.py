@@ -12,7 +12,8 @@ from activities.push import wake_push
 from activities.receivers import ReceiverRefused, check_receiver
 from activities.signing import new_secret
 from activities.waking import wake_inboxes
-from cli.connection import connected, open_store
+from cli.connection import connected
+from cli.database import installed, opened
 from cli.output import FAILED, NOT_FOUND, USAGE, give, say, stop, table
 from contracts.attributes import WORKSPACE, at_start
 from contracts.backfill import BackfillRequest, BackfillResult
@@ -20,9 +21,10 @@ from contracts.names import BACKFILL_WORKFLOW, RETRY_SIGNAL, backfill_schedule_i
 from contracts.received import refusal_of
 from iterable.webhook_event import EMAIL_EVENTS
 from runtime.process import run
-from runtime.settings import Settings
 
-app = typer.Typer(help="Look after events: problems, unmatched ones, back-fill, push.", no_args_is_help=True)
+app = typer.Typer(
+    name="events", help="Look after events: problems, unmatched ones, back-fill, push.", no_args_is_help=True
+)
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -37,12 +39,10 @@ def list_problems(workspace: Workspace, *, limit: Limit = 100, as_json: Json = F
     """
 
     async def do() -> None:
-        store = await open_store(Settings())
-        try:
+        async with opened() as store:
+            await installed(store, workspace)
             async with store.read() as tx:
                 found = await tx.inbox.problems(workspace, limit)
-        finally:
-            await store.close()
         if as_json:
             give([one.__dict__ for one in found])
             return
@@ -73,12 +73,31 @@ def replay(
 
     async def do() -> None:
         async with connected() as c:
+            await installed(c.store, workspace)
             async with c.store.begin() as tx:
                 shards = await tx.inbox.replay(workspace, id_)
             if not shards and id_ is not None:
                 stop(NOT_FOUND, "no such event is set aside")
             await wake_inboxes(c.temporal, c.settings.task_queue, workspace, shards)
         say(f"{len(shards)} back in line" if shards else "nothing is set aside")
+
+    run(do())
+
+
+@app.command()
+def discard(
+    workspace: Workspace, id_: Annotated[int, typer.Option("--id", help="One entry, by its id in list-problems.")]
+) -> None:
+    """Drop an entry that was set aside, for good: what nobody will ever be able to read."""
+
+    async def do() -> None:
+        async with opened() as store:
+            await installed(store, workspace)
+            async with store.begin() as tx:
+                dropped = await tx.inbox.discard(workspace, id_)
+        if not dropped:
+            stop(NOT_FOUND, "no such event is set aside")
+        say(f"{dropped} dropped")
 
     run(do())
 
@@ -92,13 +111,11 @@ def unmatched(workspace: Workspace, *, limit: Limit = 100, as_json: Json = False
     """
 
     async def do() -> None:
-        store = await open_store(Settings())
-        try:
+        async with opened() as store:
+            await installed(store, workspace)
             async with store.read() as tx:
                 found = await tx.events.unmatched(workspace, limit)
                 count = await tx.events.count_unmatched(workspace)
-        finally:
-            await store.close()
         if as_json:
             give([one.__dict__ for one in found])
             return
@@ -144,6 +161,7 @@ def backfill(
 
     async def do() -> None:
         async with connected() as c:
+            await installed(c.store, workspace)
             handle = await c.temporal.start_workflow(
                 BACKFILL_WORKFLOW,
                 request,
@@ -176,18 +194,33 @@ def push_to(
 
     async def do() -> None:
         async with connected() as c:
+            await installed(c.store, workspace)
             try:
                 await check_receiver(url, allow_private=c.settings.push_allow_private)
             except ReceiverRefused as error:
                 stop(FAILED, f"{error}. CONNECTOR_PUSH_ALLOW_PRIVATE=true lets private addresses and http pass")
             secret = new_secret()
             async with c.store.begin() as tx:
-                if await tx.connectors.get(workspace) is None:
-                    stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
                 start = 0 if everything else await tx.feed.last(workspace)
                 await tx.pushes.set_receiver(workspace, url, secret, start)
             await wake_push(c.temporal, c.settings.task_queue, workspace, RETRY_SIGNAL)
         say(f"secret  {secret.get_secret_value()}   (shown this once)")
+
+    run(do())
+
+
+@app.command(name="push-off")
+def push_off(workspace: Workspace) -> None:
+    """Push nothing any more. GenieOS can still read the feed."""
+
+    async def do() -> None:
+        async with opened() as store:
+            await installed(store, workspace)
+            async with store.begin() as tx:
+                known = await tx.pushes.remove(workspace)
+        if not known:
+            stop(NOT_FOUND, f"events of {workspace!r} are not pushed")
+        say("events are not pushed any more")
 
     run(do())
 
@@ -197,14 +230,12 @@ def push_status(workspace: Workspace, *, as_json: Json = False) -> None:
     """Show where the push stands, and which batches were given up."""
 
     async def do() -> None:
-        store = await open_store(Settings())
-        try:
+        async with opened() as store:
+            await installed(store, workspace)
             async with store.read() as tx:
                 receiver = await tx.pushes.get(workspace)
                 last = await tx.feed.last(workspace)
                 given_up = await tx.pushes.dead_letters(workspace)
-        finally:
-            await store.close()
         if receiver is None:
             stop(NOT_FOUND, f"events of {workspace!r} are not pushed: see `connector events push-to`")
         if as_json:
@@ -227,6 +258,7 @@ def push_replay(
 
     async def do() -> None:
         async with connected() as c:
+            await installed(c.store, workspace)
             async with c.store.begin() as tx:
                 known = await tx.pushes.rewind(workspace, after)
             if not known:

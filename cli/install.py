@@ -15,13 +15,13 @@ from cli.admin import (
     no_key_here,
     read_key,
     run_admin,
-    say_status,
-    show_findings,
     valid,
 )
 from cli.connection import Connection
-from cli.output import NOT_FOUND, USAGE, err, give, say, stop
+from cli.output import USAGE, err, give, say, stop
+from cli.showing import say_status, show_findings
 from contracts.connector import ConnectorSettings, ConnectorStatus, DataCenter, ProfilePolicy, ProjectType
+from contracts.errors import ConnectorError, ErrorCode
 from contracts.install import UninstallRequest
 from contracts.names import WEBHOOK_TOKEN_HEADER, connector_workflow_id, webhook_url
 from endpoint.administration import Installed
@@ -100,7 +100,8 @@ def configure(
     async def do(c: Connection) -> None:
         before = await _in_force(c, workspace)
         if before is None:
-            stop(NOT_FOUND, f"workspace {workspace!r} has no connector in force: `connector install`")
+            what = f"Workspace {workspace!r} has no connector in force"
+            raise ConnectorError(ErrorCode.CONNECTOR_NOT_INSTALLED, what)
         kept = {name: value for name, value in before.model_dump().items() if name not in (unset or [])}
         done = await admin(c).install(workspace, valid(ConnectorSettings, kept | wanted), None)
         _tell(c, workspace, done, before, as_json=as_json)

@@ -10,9 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contracts.event import Event, EventKind, in_order
-from contracts.skip import SKIP_ADVICE, skip_class
-from contracts.warning import SendWarning
+from contracts.errors import ErrorCode
 
 OK = 0
 FAILED = 1
@@ -21,6 +19,7 @@ USAGE = 2
 UNREACHABLE = 3
 """Temporal, the database or the endpoint does not answer."""
 NOT_FOUND = 4
+"""No such thing; of a workspace without a connector with `connector_not_installed`."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -43,32 +42,15 @@ def stop(code: int, message: str) -> NoReturn:
     raise typer.Exit(code)
 
 
+def refuse(code: str | None, message: str) -> NoReturn:
+    """Ends the command with an error code: the same exit code for it, whether this process found it or a run failed
+    with it."""
+    stop(NOT_FOUND if code == ErrorCode.CONNECTOR_NOT_INSTALLED else FAILED, f"{code}: {message}")
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table for people."""
     grid = Table(*columns, title=title, title_justify="left", title_style="bold")
     for row in rows:
         grid.add_row(*row)
     out.print(grid)
-
-
-def say_warnings(warnings: Sequence[SendWarning]) -> None:
-    """What was told of a send before it went out, a line each."""
-    for warning in warnings:
-        say(f"[yellow]{warning.code}[/]  {escape(warning.message)}")
-
-
-def event_rows(events: Sequence[Event]) -> list[tuple[str, str, str]]:
-    """(time, event, reason) in order of occurrence."""
-    return [(f"{event.occurred_at:%H:%M:%S}", event.kind.value, _reason(event)) for event in in_order(list(events))]
-
-
-def _reason(event: Event) -> str:
-    if event.kind is EventKind.SKIPPED:
-        return escape(f"{event.reason or ''} ({skip_class(event.reason)})")
-    return escape(event.reason or event.url or "")
-
-
-def skip_advice(events: Sequence[Event]) -> list[str]:
-    """What to do about the skips among events, each advice once."""
-    skips = {skip_class(event.reason) for event in events if event.kind is EventKind.SKIPPED}
-    return [f"{kind}: {SKIP_ADVICE[kind]}" for kind in sorted(skips)]

@@ -4,13 +4,12 @@ import uuid
 from pathlib import Path
 
 from rich.markup import escape
-from temporalio.client import WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
 
 from activities.rendering import differences
 from cli.connection import connected
-from cli.output import FAILED, give, say, say_warnings, stop
+from cli.output import FAILED, give, say, stop
 from cli.sending import send_accepted
+from cli.showing import say_warnings
 from contracts.preview import Preview
 from contracts.send import SendRequest, SendResult, SendStatus
 from runtime.process import run
@@ -32,11 +31,7 @@ def preview(request: SendRequest, *, against: str | None, html_to: Path | None, 
 async def _made(request: SendRequest) -> tuple[SendResult, Preview]:
     dry = request.model_copy(update={"dry_run": True, "send_id": f"preview-{uuid.uuid4().hex}"})
     async with connected() as c:
-        try:
-            result = await send_accepted(c.temporal, c.settings.task_queue, dry)
-        except WorkflowUpdateFailedError as error:
-            cause = error.cause
-            stop(FAILED, f"{cause.type}: {cause.message}" if isinstance(cause, ApplicationError) else str(error))
+        result = await send_accepted(c.temporal, c.settings.task_queue, dry)
         async with c.store.read() as tx:
             made = await tx.previews.get(dry.workspace_id, dry.send_id)
     if made is None:

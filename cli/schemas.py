@@ -1,11 +1,14 @@
 """JSON Schemas of the contracts, for clients in other languages."""
 
 from pathlib import Path
+from typing import Annotated
 
 import orjson
+import typer
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
+from cli.output import FAILED, stop
 from contracts.broadcast import AudienceRow, BroadcastProgress, BroadcastRequest, RateChange, RecipientPage
 from contracts.connector import ConnectorSettings, ConnectorStatus
 from contracts.event import TimelinePage
@@ -16,6 +19,8 @@ from contracts.send import CancelAnswer, SendRequest, SendResult
 from contracts.shadow import ShadowPage
 from contracts.suppression import SuppressionPage, SyncProgress, SyncRequest
 from contracts.template import Template
+
+app = typer.Typer()
 
 FOLDER = Path(__file__).parent.parent / "docs" / "contracts"
 _GIVEN: tuple[type[BaseModel], ...] = (
@@ -74,3 +79,14 @@ def write() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for path, content in generate().items():
         path.write_bytes(content)
+
+
+@app.command()
+def contracts(*, check: Annotated[bool, typer.Option("--check", help="Only report drift.")] = False) -> None:
+    """Write the JSON Schemas of the contracts to docs/contracts."""
+    if not check:
+        write()
+        return
+    stale = drift()
+    if stale:
+        stop(FAILED, f"not what the contracts say: {', '.join(stale)}. Run `connector contracts`")

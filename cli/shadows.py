@@ -5,24 +5,23 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import typer
-from temporalio.client import WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.connectors import InstalledConnectors
 from activities.shadow_care import ShadowCareActivities
-from cli.connection import Connection, connected, open_store
+from cli.connection import Connection, connected
+from cli.database import installed, opened
 from cli.output import FAILED, NOT_FOUND, USAGE, give, say, stop, table
 from contracts.attributes import WORKSPACE, at_start
-from contracts.errors import ConnectorError, ErrorCode
 from contracts.names import SHADOW_CARE_WORKFLOW, shadow_care_id
 from contracts.shadow import CareRequest, CareResult, KnownShadow
 from iterable.errors import IterableError, NotFound, Refused
 from runtime.clients import client_factory
 from runtime.process import run
-from runtime.settings import Settings
 
-app = typer.Typer(help="The templates and campaigns that stand for contents in Iterable.", no_args_is_help=True)
+app = typer.Typer(
+    name="shadows", help="The templates and campaigns that stand for contents in Iterable.", no_args_is_help=True
+)
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Fingerprint = Annotated[str, typer.Argument(help="A fingerprint, or how it begins.")]
@@ -41,13 +40,11 @@ def list_command(
     """Show shadows, in the order of their fingerprints, and how many were archived."""
 
     async def do() -> None:
-        store = await open_store(Settings())
-        try:
+        async with opened() as store:
+            await installed(store, workspace)
             async with store.read() as tx:
                 found = await tx.shadows.page(workspace, after, limit)
                 archived, waiting = await tx.shadows.count_retired(workspace)
-        finally:
-            await store.close()
         if as_json:
             give([one.model_dump(mode="json") for one in found])
             return
@@ -121,6 +118,7 @@ def archive(
 
     async def do() -> None:
         async with connected() as c:
+            await installed(c.store, workspace)
             named = [(await _one(c, workspace, one)).fingerprint for one in fingerprints or []]
             say("[dim]takes two minutes at least: sends that look a shadow up just now are waited for[/]")
             handle = await c.temporal.start_workflow(
@@ -133,12 +131,7 @@ def archive(
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 result_type=CareResult,
             )
-            try:
-                done = await handle.result()
-            except WorkflowFailureError as error:
-                cause = error.cause.cause if isinstance(error.cause, ActivityError) else error.cause
-                code = cause.type if isinstance(cause, ApplicationError) else None
-                stop(NOT_FOUND if code == ErrorCode.CONNECTOR_NOT_INSTALLED else FAILED, str(cause))
+            done = await handle.result()
         left = done.in_use + max(0, len(named) - done.marked)
         say(f"archived {done.archived}; left alone, because in use or used within the last hour: {left}")
         if done.failed:
@@ -176,8 +169,6 @@ async def _in_force(workspace: str) -> AsyncGenerator[tuple[Connection, Installe
         try:
             await connectors.get(workspace)
             yield c, connectors
-        except ConnectorError as error:
-            stop(FAILED, f"{error.code}: {error}")
         finally:
             await connectors.close()
 

@@ -2,8 +2,8 @@
 
 import csv
 import sys
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -12,13 +12,13 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from temporalio.client import WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.suppressing import Path as SendPath
 from activities.suppressing import blocking, entry_of
-from cli.connection import connected, open_store
+from cli.connection import connected
+from cli.database import installed, opened
 from cli.importing import ImportReport, NotACsv, import_suppressions
 from cli.output import FAILED, NOT_FOUND, USAGE, err, give, say, stop, table
 from contracts import attributes
@@ -28,13 +28,12 @@ from contracts.send import UserId
 from contracts.suppression import OURS, WORKSPACE, Cause, Given, SuppressionEntry, SyncProgress, SyncRequest
 from contracts.template import EmailAddress
 from runtime.process import run
-from runtime.settings import Settings
 from store.keyring import KeyedHasher
 from store.person import Person
 from store.store import Store
 from store.suppressions import Report, Suppression
 
-suppressions = typer.Typer(help="Who must not be sent to, and why.", no_args_is_help=True)
+app = typer.Typer(name="suppressions", help="Who must not be sent to, and why.", no_args_is_help=True)
 
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
 Address = Annotated[str, typer.Argument(help="An email address, or with --user-id a user id.")]
@@ -50,7 +49,7 @@ _EMAIL: TypeAdapter[str] = TypeAdapter(EmailAddress)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
 
 
-@suppressions.command(name="list")
+@app.command(name="list")
 def list_command(
     workspace: Workspace,
     cause: Annotated[Cause | None, typer.Option(help="Only of this cause.")] = None,
@@ -93,7 +92,7 @@ def list_command(
     run(do())
 
 
-@suppressions.command()
+@app.command()
 def add(
     workspace: Workspace,
     address: Address,
@@ -106,6 +105,7 @@ def add(
 
     async def do() -> None:
         async with opened() as store:
+            await installed(store, workspace)
             person = person_named(store.hasher, address, user_id=user_id)
             report = Report(person, Cause.MANUAL, scope, datetime.now(UTC), source="operator", reason=reason)
             async with store.begin() as tx:
@@ -115,7 +115,7 @@ def add(
     run(do())
 
 
-@suppressions.command()
+@app.command()
 def remove(
     workspace: Workspace,
     address: Address,
@@ -130,6 +130,7 @@ def remove(
 
     async def do() -> None:
         async with opened() as store:
+            await installed(store, workspace)
             person = person_named(store.hasher, address, user_id=user_id)
             async with store.begin() as tx:
                 removed = await tx.suppressions.lift(workspace, person.recipient_hash, causes)
@@ -145,7 +146,7 @@ def remove(
     run(do())
 
 
-@suppressions.command()
+@app.command()
 def check(workspace: Workspace, address: Address, *, user_id: IsUserId = False, as_json: Json = False) -> None:
     """Explain which rule blocks which stream, and since when."""
 
@@ -189,7 +190,7 @@ def check(workspace: Workspace, address: Address, *, user_id: IsUserId = False, 
     run(do())
 
 
-@suppressions.command(name="import")
+@app.command(name="import")
 def import_command(
     workspace: Workspace,
     file: Annotated[
@@ -205,6 +206,7 @@ def import_command(
 
     async def do() -> ImportReport:
         async with opened() as store:
+            await installed(store, workspace)
             with file.open("rb") as source, _bad_lines(bad_lines) as note, _progress() as progress:
                 task = progress.add_task("0 rows", total=file.stat().st_size, name=file.name)
 
@@ -232,7 +234,7 @@ def import_command(
         raise typer.Exit(FAILED)
 
 
-@suppressions.command(name="export")
+@app.command(name="export")
 def export_command(
     workspace: Workspace,
     file: Annotated[Path | None, typer.Argument(help="Where to; without it, standard output.")] = None,
@@ -248,6 +250,7 @@ def export_command(
         writer.writerow(_EXPORTED)
         written, after = 0, 0
         async with opened() as store:
+            await installed(store, workspace)
             while True:
                 async with store.read() as tx:
                     found = await tx.suppressions.page(workspace, after, _PAGE, lifted=False, cause=cause)
@@ -268,7 +271,7 @@ def export_command(
         stop(USAGE, f"cannot write the file: {error.strerror}")
 
 
-@suppressions.command()
+@app.command()
 def push(
     workspace: Workspace,
     sync_id: Annotated[str | None, typer.Option(help="Names the sync; default: the time.")] = None,
@@ -303,9 +306,6 @@ def push(
                 return await handle.result() if wait else None
             except WorkflowAlreadyStartedError:
                 stop(FAILED, f"sync {request.sync_id!r} is over: give another id, or none")
-            except WorkflowFailureError as error:
-                cause = error.cause
-                stop(FAILED, f"{cause.type}: {cause.message}" if isinstance(cause, ApplicationError) else str(cause))
 
     done = run(do())
     if done is None:
@@ -318,21 +318,8 @@ def push(
         say(f"  {reason}: {count:,}")
 
 
-@asynccontextmanager
-async def opened() -> AsyncGenerator[Store]:
-    """The store, closed afterwards."""
-    store = await open_store(Settings())
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
 async def _paths(store: Store, workspace: str) -> list[SendPath]:
-    async with store.read() as tx:
-        row = await tx.connectors.get(workspace)
-    if row is None:
-        stop(NOT_FOUND, f"workspace {workspace!r} has no connector")
+    row = await installed(store, workspace)
     return SendPath.all_of(row.settings, row.catalog)
 
 

@@ -6,10 +6,12 @@ import typer
 from temporalio.service import RPCError
 
 from activities.schedules import renew_schedules
-from cli.admin import Json, Workspace, admin, no_key_here, read_key, run_admin, say_status, show_findings, valid
-from cli.connection import Connection, open_store, open_temporal
+from cli.admin import Json, Workspace, admin, no_key_here, read_key, run_admin, valid
+from cli.connection import Connection, open_temporal
+from cli.database import insist_on_all, opened
 from cli.install import Misplaced
 from cli.output import FAILED, UNREACHABLE, give, say, stop
+from cli.showing import say_status, show_findings
 from contracts.install import TestReport, TestRequest
 from contracts.names import WEBHOOK_TOKEN_HEADER
 from contracts.template import Stream
@@ -121,8 +123,8 @@ def rotate_master_key() -> None:
 
     async def do() -> None:
         settings = Settings()
-        store = await open_store(settings)
-        try:
+        async with opened(settings) as store:
+            await insist_on_all(store)
             done = await store.reseal()
             for name, count in done.done.items():
                 say(f"{name}: {count} sealed anew")
@@ -130,8 +132,6 @@ def rotate_master_key() -> None:
                 lost = ", ".join(f"{count} of {name}" for name, count in done.unreadable.items())
                 stop(FAILED, f"no key of the ring opens {lost}: put the key that sealed them back into the ring")
             schedules = await _renew_schedules(settings, store)
-        finally:
-            await store.close()
         say(f"schedules in Temporal: {schedules} written anew")
         current = settings.keyring().current
         if settings.encrypt_payloads:

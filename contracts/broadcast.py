@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, field_validator, model_validator
 
-from contracts.model import Contract, SendId, Sha256, WorkspaceId
+from contracts.model import Contract, JsonObject, SendId, Sha256, WorkspaceId
 from contracts.send import RESERVED_DATA_KEY, Recipient
 from contracts.template import Stream, Template
 
@@ -34,8 +34,8 @@ class AudienceRow(Contract):
 
     recipient: Recipient
     send_id: SendId | None = None
-    data: dict[str, JsonValue] = {}
-    metadata: dict[str, JsonValue] = {}
+    data: JsonObject = {}
+    metadata: JsonObject = {}
 
     @field_validator("data", "metadata")
     @classmethod
@@ -73,8 +73,8 @@ class BroadcastRequest(Contract):
     setting `sends_per_second` allows for the whole project. `on_bad_row` says whether a row that is no recipient is
     counted and passed over, or ends the broadcast. `dry_run` reads the audience, counts, and sends nothing.
 
-    `again` is for a broadcast that ended: recipients that failed are targeted once more, and it ends as it did. It takes
-    none of the other fields; audience and template are those of the first run.
+    `again` is for a broadcast that ended: recipients that failed are targeted once more, and it ends as it did. It
+    takes none of the other fields; audience and template are those of the first run.
     """
 
     workspace_id: WorkspaceId
@@ -195,6 +195,8 @@ class Survey(Contract):
     missing: dict[str, int]
     bad_rows: list[int]
     """The numbers of the first hundred."""
+    bad_because: list[str] = []
+    """What is wrong with each of them, in their order: fields and rules, never a value."""
     seconds: float
     calls: int
     actions: int
@@ -205,7 +207,6 @@ class BroadcastProgress(Contract):
 
     `rate` is recipients a second of late; `done` the part of the audience that was read (0–1) and `eta_seconds` the
     time that the rest takes at that rate, where they are known. `reason` is a code: why it is paused or has failed.
-    `first_bad_rows` are row numbers, from 1.
     """
 
     status: BroadcastStatus

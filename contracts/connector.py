@@ -167,8 +167,9 @@ class ConnectorSettings(Contract):
 
 
 class ConnectorState(StrEnum):
-    """Where an installation stands. `awaiting_webhook` and `degraded` send: no event has come back yet; something needs
-    an admin. `paused` and `uninstalled` refuse new sends with `connector_disabled`."""
+    """Where an installation stands. `validating` was never in force: without a reason its check goes on, with one it
+    was refused and waits for another installation. `awaiting_webhook` and `degraded` send: no event has come back yet;
+    something needs an admin. `paused` and `uninstalled` refuse new sends with `connector_disabled`."""
 
     VALIDATING = "validating"
     AWAITING_WEBHOOK = "awaiting_webhook"

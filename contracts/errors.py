@@ -35,12 +35,12 @@ class ErrorCode(StrEnum):
 
 
 ADVICE: dict[ErrorCode, str] = {
-    ErrorCode.REQUEST_INVALID: "Correct the named fields and try again, a send under a new send id.",
+    ErrorCode.REQUEST_INVALID: "Correct what is named and try again.",
     ErrorCode.ATTACHMENTS_NOT_SUPPORTED: "Iterable cannot attach files to triggered campaigns: host the file and put "
     "a link to it into the template.",
-    ErrorCode.TEMPLATE_INVALID: "Correct the template in GenieOS and send again under a new send id.",
+    ErrorCode.TEMPLATE_INVALID: "Correct the template in GenieOS.",
     ErrorCode.TEMPLATE_UNKNOWN: "Store the template first (PUT /v1/workspaces/{workspace}/templates), or send it in "
-    "full, under a new send id.",
+    "full.",
     ErrorCode.TEMPLATE_TOO_LARGE: "Shorten the template: host images instead of embedding them, drop unused styles.",
     ErrorCode.ASSETS_UNAVAILABLE: "The template's images could not be hosted. `connector doctor` tells what is wrong "
     "with the store of images or its address.",
@@ -60,15 +60,15 @@ ADVICE: dict[ErrorCode, str] = {
     ErrorCode.API_KEY_INSUFFICIENT: "The API key is of a kind that may not do this: create a server-side key in "
     "Iterable and install again with it.",
     ErrorCode.ACTIVATION_REQUIRED: "Open the named campaign in Iterable and press Activate, or ask your Iterable "
-    "customer success manager to allow activation through the API; then send again under a new send id.",
+    "customer success manager to allow activation through the API.",
     ErrorCode.MESSAGE_TYPE_MISSING: "Choose an Iterable message type for this stream: `connector install` with "
     "--transactional-message-type or --marketing-message-type.",
     ErrorCode.MESSAGE_TYPE_MISMATCH: "Choose an email message type whose channel fits the stream (transactional or "
     "marketing).",
-    ErrorCode.RATE_LIMITED: "Iterable's rate limit held for longer than the send may wait. Send again later, or ask "
-    "Iterable for a higher limit.",
-    ErrorCode.PROVIDER_UNAVAILABLE: "Iterable could not be reached for longer than the send may wait. Look at "
-    "Iterable's status page and send again under a new send id; nothing was sent.",
+    ErrorCode.RATE_LIMITED: "Iterable's rate limit held for longer than the connector may wait. Try again later, or "
+    "ask Iterable for a higher limit.",
+    ErrorCode.PROVIDER_UNAVAILABLE: "Iterable could not be reached for longer than the connector may wait. Look at "
+    "Iterable's status page and try again.",
     ErrorCode.PROVIDER_REJECTED: "Iterable refused the request as it stands. Look up the request id in the connector's "
     "log, and the named fields in the template or data.",
     ErrorCode.OUTCOME_UNKNOWN: "Iterable may or may not have sent this message: its answer was lost and no event came. "

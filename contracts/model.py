@@ -2,13 +2,34 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 WorkspaceId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """A GenieOS tenant. No slash: it is a segment of workflow ids and of the webhook's path."""
 
 SendId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
 """GenieOS's name for one message to one recipient; unique in its workspace, for ever."""
+
+MOST_LEVELS = 100
+"""Pydantic reads JSON of 200 levels, and what carries a request from step to step adds some of its own."""
+
+
+def _not_too_deep(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    level: list[JsonValue] = [value]
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return value
+    raise ValueError(f"objects and lists are nested deeper than {MOST_LEVELS} levels")
+
+
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_not_too_deep)]
+"""What GenieOS hands over as it is."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

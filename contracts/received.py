@@ -22,6 +22,9 @@ _CODE_OF_FIELD = {
     "recipient": ErrorCode.RECIPIENT_INVALID,
     "attachments": ErrorCode.ATTACHMENTS_NOT_SUPPORTED,
 }
+_ADDRESS = "no email address"
+_FORMS = {"email": _ADDRESS, "reply_to": _ADDRESS, "send_to": _ADDRESS, "_url": "no http or https address"}
+"""What a text is not that breaks the pattern of a field with such a name."""
 _MOST_NAMED = 10
 _A_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -33,9 +36,7 @@ def refusal_of(error: ValidationError) -> ConnectorError:
 
 def refusal_from(problems: Sequence[Mapping[str, Any]]) -> ConnectorError:
     """As `refusal_of`, of the problems themselves as pydantic names them."""
-    named = [
-        f"{'.'.join(_shown(part) for part in p['loc']) or 'request'}: {plain(p['msg'])}" for p in problems[:_MOST_NAMED]
-    ]
+    named = [f"{'.'.join(_shown(part) for part in p['loc']) or 'request'}: {plain(p)}" for p in problems[:_MOST_NAMED]]
     if len(problems) > _MOST_NAMED:
         named.append(f"and {len(problems) - _MOST_NAMED} more")
     fields = {str(p["loc"][0]) for p in problems if p["loc"]}
@@ -47,9 +48,13 @@ def refusal_from(problems: Sequence[Mapping[str, Any]]) -> ConnectorError:
     return ConnectorError(code, f"The request does not fit its contract ({'; '.join(named)})")
 
 
-def plain(message: str) -> str:
-    """Of a rule of ours, without pydantic's word for it."""
-    return message.removeprefix("Value error, ")
+def plain(problem: Mapping[str, Any]) -> str:
+    """The rule that was broken, in words for people: they get no pattern to read, and of a rule of ours not pydantic's
+    word for it."""
+    if problem["type"] != "string_pattern_mismatch":
+        return str(problem["msg"]).removeprefix("Value error, ")
+    name = str(problem["loc"][-1]).lower() if problem["loc"] else ""
+    return next((what for end, what in _FORMS.items() if name.endswith(end)), "not of the form that it needs")
 
 
 def _shown(part: str | int) -> str:

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field, JsonValue, field_validator, model_val
 from contracts.connector import ProjectType
 from contracts.event import SETTLING, Event, EventKind, Occurrence, decisive
 from contracts.masking import masked, masked_id
-from contracts.model import Contract, SendId, Sha256, WorkspaceId
+from contracts.model import Contract, JsonObject, SendId, Sha256, WorkspaceId
 from contracts.template import EmailAddress, Stream, Template
 from contracts.warning import SendWarning
 
@@ -28,7 +28,7 @@ class Recipient(Contract):
 
     email: EmailAddress | None = None
     user_id: UserId | None = None
-    profile: dict[str, JsonValue] = {}
+    profile: JsonObject = {}
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:
@@ -62,8 +62,8 @@ class SendRequest(Contract):
     template: Template | None = None
     template_ref: Sha256 | None = None
     recipient: Recipient
-    data: dict[str, JsonValue] = {}
-    metadata: dict[str, JsonValue] = {}
+    data: JsonObject = {}
+    metadata: JsonObject = {}
     send_at: AwareDatetime | None = None
     attachments: list[JsonValue] = []
     dry_run: bool = False

@@ -6,7 +6,7 @@ Every endpoint tells the same numbers: take the maximum of them, not the sum.
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
@@ -55,6 +55,8 @@ class Backlog:
         self._waiting = gauge("inbox_waiting_events", "Events taken and not yet drained")
         self._waiting_age = gauge("inbox_waiting_age_seconds", "How long the oldest of them has waited")
         self._set_aside = gauge("inbox_set_aside_events", "Events that could not be read, kept for a person to look at")
+        self._push_behind = gauge("push_behind_seconds", "How long the oldest event waits that a receiver has not got")
+        self._backfill_behind = gauge("backfill_behind_seconds", "How long ago the export was last read to its end")
         self._unmatched = gauge("unmatched_events", "Events that belong to no send that is known")
         self._suppressions = gauge("suppressions", "Suppressions in force, by cause", "cause")
         self._tasks = gauge("task_queue_backlog", "Tasks that wait for a worker, about", "queue", "kind")
@@ -80,8 +82,9 @@ class Backlog:
             patience = _SLOW_PATIENCE if slow else _PATIENCE
             async with asyncio.timeout(patience.total_seconds()), self._store.read() as tx:
                 self._waiting.set(await tx.tallies.waiting())
-                since = await tx.tallies.waiting_since()
-                self._waiting_age.set(0 if since is None else max(0, (self._store.now() - since).total_seconds()))
+                self._waiting_age.set(self._age_of(await tx.tallies.waiting_since()))
+                self._push_behind.set(self._age_of(await tx.pushes.behind_since()))
+                self._backfill_behind.set(self._age_of(await tx.backfills.behind_since()))
                 self._set_aside.set(await tx.tallies.set_aside())
                 if slow:
                     self._unmatched.set(await tx.tallies.unmatched())
@@ -91,6 +94,9 @@ class Backlog:
             log.warning("backlog.not_asked", source="database", error=type(error).__name__)
             return False
         return True
+
+    def _age_of(self, since: datetime | None) -> float:
+        return 0 if since is None else max(0, (self._store.now() - since).total_seconds())
 
     async def _ask_temporal(self) -> bool:
         try:

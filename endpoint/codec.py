@@ -19,12 +19,13 @@ from temporalio.api.common.v1 import Payload, Payloads
 
 from endpoint.bearer import bears
 from endpoint.body import read_body
-from runtime.codec import CannotOpen, EncryptingCodec
+from runtime.codec import CannotOpen, EncryptingCodec, codec_of
 from runtime.settings import Settings
 
 _MOST_BYTES = 8_000_000
 """Temporal answers with 4 MiB at most; base64 makes a third more of them."""
-_HEADERS = ("authorization", "content-type", "x-namespace")
+_HEADERS = ("authorization", "authorization-extras", "content-type", "x-namespace")
+"""With single sign-on the UI sends the id token in the second: for a proxy, we do not read it."""
 _PREFLIGHT_SECONDS = 600
 
 
@@ -32,7 +33,7 @@ class Codec:
     """Opens and seals payloads for who may see them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._codec = settings.codec()
+        self._codec = codec_of(settings)
         self._token = settings.codec_token or settings.admin_token
         self._ui_origin = origin_of(settings.temporal_ui_url)
         self._is_open = settings.codec_open

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+from datetime import datetime, timedelta
 
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,7 +14,7 @@ from activities.examination import examine
 from activities.health import UNREACHABLE, signs
 from contracts.connector import ConnectorState
 from contracts.finding import Finding, attention, fine, unknown
-from contracts.names import webhook_url
+from contracts.names import backfill_schedule_id, webhook_url
 from images.assets import AssetStore, AssetsUnavailable
 from images.rewriting import Asset
 from iterable.errors import IterableError
@@ -22,11 +23,14 @@ from runtime.settings import Settings
 from runtime.temporal import connect, missing_search_attributes, polling, why
 from store.connectors import ConnectorRow
 from store.keyring import KeyringError
-from store.store import Store
+from store.store import SCHEMA, OlderSchema, Store, Transaction
 
 _PATIENCE_SECONDS = 20.0
 """For one connector: a visit should end, though Iterable be away."""
 _HTTP_SECONDS = 5.0
+_BACKFILL_LATE = timedelta(hours=3)
+"""It is read every hour, which takes some minutes."""
+_PUSH_LATE = timedelta(hours=1)
 _PIXEL_DATA = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _PIXEL = Asset(f"{hashlib.sha256(_PIXEL_DATA).hexdigest()}.gif", "image/gif", _PIXEL_DATA)
 
@@ -62,19 +66,19 @@ async def _store(settings: Settings, findings: list[Finding]) -> Store | None:
     findings.append(fine("master key", "readable"))
     try:
         store = await Store.open(settings.database_url, keyring)
-        if not await store.is_current():
-            await store.close()
-            findings.append(attention("database", "an older schema", "connector migrate"))
-            return None
+        is_current = await store.is_current()
+    except OlderSchema as error:
+        findings.append(attention("database", error.found, "connector migrate"))
+        return None
     except KeyringError:
         advice = "set the key ring that this database was made with"
         findings.append(attention("database", "sealed with another master key", advice))
         return None
     except (SQLAlchemyError, OSError):
-        advice = "start the database; on a new one: connector migrate"
-        findings.append(attention("database", "does not answer, or has no tables", advice))
+        findings.append(attention("database", "does not answer", "start it, and check CONNECTOR_DATABASE_URL"))
         return None
-    findings.append(fine("database", "answers, schema is current"))
+    schema = f"schema is current ({SCHEMA})" if is_current else f"schema is newer than this release's ({SCHEMA})"
+    findings.append(fine("database", f"answers, {schema}"))
     return store
 
 
@@ -179,6 +183,7 @@ async def examine_connector(settings: Settings, store: Store, row: ConnectorRow)
         findings += await signs(tx, row.workspace_id, row.settings)
         waiting, set_aside = await tx.inbox.counts(row.workspace_id)
         unmatched = await tx.events.count_unmatched(row.workspace_id)
+        findings += await _behind(tx, row.workspace_id, store.now())
     told = f"{waiting} waiting, {unmatched} unmatched, {set_aside} set aside"
     why = f"connector events list-problems {row.workspace_id}"
     events = attention("events", told, why) if set_aside else fine("events", told)
@@ -186,6 +191,22 @@ async def examine_connector(settings: Settings, store: Store, row: ConnectorRow)
         findings[0],
         *(one.model_copy(update={"point": f"{point}: {one.point}"}) for one in [*findings[1:], events]),
     ]
+
+
+async def _behind(tx: Transaction, workspace_id: str, now: datetime) -> list[Finding]:
+    """What is done by itself and is late, here and on the way to GenieOS."""
+    found: list[Finding] = []
+    read_until = await tx.backfills.behind_since(workspace_id)
+    if read_until is not None and read_until < now - _BACKFILL_LATE:
+        advice = f"see why the runs of the schedule {backfill_schedule_id(workspace_id)} fail, in the Temporal UI"
+        found.append(
+            attention("back-fill", f"Iterable's export was last read at {read_until:%Y-%m-%d %H:%M} UTC", advice)
+        )
+    waits_since = await tx.pushes.behind_since(workspace_id)
+    if waits_since is not None and waits_since < now - _PUSH_LATE:
+        told = f"GenieOS does not take events that wait since {waits_since:%Y-%m-%d %H:%M} UTC"
+        found.append(attention("push", told, f"connector events push-status {workspace_id}"))
+    return found
 
 
 def _state(row: ConnectorRow) -> Finding:

@@ -31,7 +31,8 @@ class Problem(Exception):
         super().__init__(message)
 
 
-NOT_INSTALLED = Problem(404, ErrorCode.CONNECTOR_NOT_INSTALLED, "This workspace has no connector.")
+_MISSING = ConnectorError(ErrorCode.CONNECTOR_NOT_INSTALLED, "This workspace has no connector")
+NOT_INSTALLED = Problem(404, _MISSING.code, str(_MISSING))
 _STATUS_OF = {
     ErrorCode.REQUEST_INVALID: 400,
     ErrorCode.CONNECTOR_NOT_INSTALLED: 404,

@@ -21,8 +21,9 @@ from contracts.template import Template
 from endpoint.problems import NOT_INSTALLED, RESPONSES, Problem
 from images.assets import AssetsUnavailable
 from images.hosting import ImageHost
+from store.connectors import ConnectorRow
 from store.recipients import STATUSES
-from store.store import Store
+from store.store import Store, Transaction
 
 After = Annotated[int, Query(ge=0, lt=2**63, description="A cursor of an earlier answer, or 0.")]
 Limit = Annotated[int, Query(ge=1, le=1_000)]
@@ -61,6 +62,7 @@ def routes(store: Store, images: ImageHost) -> APIRouter:
     ) -> TimelinePage:
         """The workspace's feed of events, by cursor; or one send's."""
         async with store.read() as tx:
+            await _installed(tx, workspace_id)
             entries = await tx.events.page(workspace_id, after, limit, send_id)
         return TimelinePage(entries=entries, next_cursor=entries[-1].cursor if entries else after)
 
@@ -99,10 +101,8 @@ def routes(store: Store, images: ImageHost) -> APIRouter:
     ) -> SuppressionPage:
         """Who must not be sent to, by cursor; lifted ones included, so that a reader hears of a lift too."""
         async with store.read() as tx:
-            row = await tx.connectors.get(workspace_id)
+            row = await _installed(tx, workspace_id)
             found = await tx.suppressions.page(workspace_id, after, limit)
-        if row is None:
-            raise NOT_INSTALLED
         paths = Path.all_of(row.settings, row.catalog)
         entries = [entry_of(workspace_id, one, paths) for one in found]
         return SuppressionPage(entries=entries, next_cursor=entries[-1].cursor if entries else after)
@@ -122,6 +122,7 @@ def routes(store: Store, images: ImageHost) -> APIRouter:
     ) -> ShadowPage:
         """Which campaign in Iterable stands for which content, in the order of their fingerprints."""
         async with store.read() as tx:
+            await _installed(tx, workspace_id)
             found = await tx.shadows.page(workspace_id, after, limit)
         return ShadowPage(shadows=found, next_after=found[-1].fingerprint if len(found) == limit else None)
 
@@ -142,8 +143,7 @@ def routes(store: Store, images: ImageHost) -> APIRouter:
         anything is sent.
         """
         async with store.read() as tx:
-            if await tx.connectors.get(workspace_id) is None:
-                raise NOT_INSTALLED
+            await _installed(tx, workspace_id)
         try:
             meant = as_meant(content)
             told = check_tags(meant)
@@ -158,3 +158,11 @@ def routes(store: Store, images: ImageHost) -> APIRouter:
         return TemplateRef(template_ref=ref, warnings=[*told, *hosted.warnings])
 
     return router
+
+
+async def _installed(tx: Transaction, workspace_id: str) -> ConnectorRow:
+    """A mistyped workspace must not look like one of which there is nothing to tell."""
+    row = await tx.connectors.get(workspace_id)
+    if row is None:
+        raise NOT_INSTALLED
+    return row

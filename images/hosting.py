@@ -40,8 +40,7 @@ class ImageHost:
             raise ConnectorError(
                 ErrorCode.ASSETS_UNAVAILABLE,
                 "The template has images of its own, and recipients could not load them from here",
-                "Set CONNECTOR_PUBLIC_URL (the endpoint's public address) or CONNECTOR_ASSETS_URL; then send again "
-                "under a new send id.",
+                "Set CONNECTOR_PUBLIC_URL (the endpoint's public address) or CONNECTOR_ASSETS_URL.",
             )
         await asyncio.gather(*(self._store.put(asset) for asset in rewritten.assets))
         return Hosted(rewritten.template, rewritten.warnings)

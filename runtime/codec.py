@@ -14,6 +14,9 @@ from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
+from runtime.payload_keys import payload_keys
+from runtime.settings import Settings
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
@@ -40,6 +43,14 @@ class CannotOpen(Exception):
 
 class KeyMissing(CannotOpen):
     """Its key is not in the ring: put it back, and the payload opens."""
+
+
+def codec_of(settings: Settings) -> "EncryptingCodec | None":
+    """What encrypts payloads, with keys of its own; None where there is no master key and nothing to encrypt. Raises
+    `KeyringError`."""
+    if settings.master_key is None and settings.master_key_file is None and not settings.encrypt_payloads:
+        return None
+    return EncryptingCodec(payload_keys(settings.master_keys()), encrypts=settings.encrypt_payloads)
 
 
 class EncryptingCodec(PayloadCodec):

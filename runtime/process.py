@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from runtime.settings import Settings, what_is_wrong
+from store.keyring import KeyringError
+from store.store import OlderSchema
 
 T = TypeVar("T")
 
@@ -35,13 +37,15 @@ def run(main: Coroutine[Any, Any, T], *, fast: bool = False) -> T:
 
 
 def run_service(main: Coroutine[Any, Any, None], *, fast: bool = False) -> None:
-    """`run`, for a process that reads `Settings` itself: what is wrong with them is its last line."""
+    """`run`, for a process that reads `Settings` and opens the store itself: why it cannot is its last line."""
     try:
         run(main, fast=fast)
     except ValidationError as error:
         if error.title != Settings.__name__:
             raise
         sys.exit(what_is_wrong(error))
+    except (KeyringError, OlderSchema) as error:
+        sys.exit(str(error))
 
 
 def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:

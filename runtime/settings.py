@@ -16,8 +16,6 @@ from pydantic_settings import (
 
 from contracts.connector import Network
 from contracts.received import plain
-from runtime.codec import EncryptingCodec
-from runtime.payload_keys import payload_keys
 from store.keyring import Keyring, KeyringError, parse_keys
 
 STATE_FOLDER = Path(".connector")
@@ -167,13 +165,6 @@ class Settings(BaseSettings):
         """What seals with the master keys. Raises `KeyringError`."""
         return Keyring(self.master_keys())
 
-    def codec(self) -> EncryptingCodec | None:
-        """What encrypts payloads, with keys of its own; None where there is no master key and nothing to encrypt.
-        Raises `KeyringError`."""
-        if self.master_key is None and self.master_key_file is None and not self.encrypt_payloads:
-            return None
-        return EncryptingCodec(payload_keys(self.master_keys()), encrypts=self.encrypt_payloads)
-
     def master_keys(self) -> dict[str, bytes]:
         """By id, newest first. Raises `KeyringError` saying what to set where there is none."""
         if self.master_key is not None:
@@ -190,7 +181,7 @@ def what_is_wrong(error: ValidationError) -> str:
     """Why `Settings()` was refused, by the names of the variables; never a value."""
     prefix = str(Settings.model_config.get("env_prefix", ""))
     told = [
-        f"{prefix}{str(one['loc'][0]).upper() if one['loc'] else '…'}: {plain(one['msg'])}"
+        f"{prefix}{str(one['loc'][0]).upper() if one['loc'] else '…'}: {plain(one)}"
         for one in error.errors(include_url=False, include_input=False)
     ]
     return "; ".join(told)

@@ -21,6 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.attributes import SEARCH_ATTRIBUTES
 from runtime.bodies import TemplateBodies, external_bodies
+from runtime.codec import codec_of
 from runtime.converter import encrypting_converter
 from runtime.logging import scrub
 from runtime.metrics import exporting
@@ -64,7 +65,7 @@ def why(error: RuntimeError) -> str:
 
 def converter_of(settings: Settings, store: Store | None) -> DataConverter:
     """How this process writes and reads payloads."""
-    codec = settings.codec()
+    codec = codec_of(settings)
     converter = encrypting_converter(codec)
     if store is None:
         return converter

@@ -4,8 +4,11 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
+from contracts.connector import ConnectorState
 from store.repository import Repository
-from store.tables import backfill
+from store.tables import backfill, connector
+
+_NOT_READ = (ConnectorState.VALIDATING.value, ConnectorState.UNINSTALLED.value)
 
 
 class Backfills(Repository):
@@ -14,6 +17,20 @@ class Backfills(Repository):
     async def until(self, workspace_id: str) -> datetime | None:
         """Everything that happened before this moment has been read; None before the first time."""
         return await self._connection.scalar(select(backfill.c.until).where(backfill.c.workspace_id == workspace_id))
+
+    async def behind_since(self, workspace_id: str | None = None) -> datetime | None:
+        """`until` of the connector in force that is furthest behind, or of one; where nothing was ever read, since when
+        it stands as it does. None without a connector."""
+        until = func.coalesce(backfill.c.until, connector.c.changed_at)
+        wanted = (
+            select(func.min(until))
+            .select_from(connector)
+            .outerjoin(backfill, backfill.c.workspace_id == connector.c.workspace_id)
+            .where(connector.c.state.not_in(_NOT_READ))
+        )
+        if workspace_id is not None:
+            wanted = wanted.where(connector.c.workspace_id == workspace_id)
+        return await self._connection.scalar(wanted)
 
     async def advance(self, workspace_id: str, until: datetime) -> None:
         """Moves the mark forward; never back."""

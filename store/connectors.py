@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import SecretStr, TypeAdapter
-from sqlalchemy import select, update
+from sqlalchemy import case, null, select, update
 
 from contracts.channel import Catalog
 from contracts.connector import ConnectorSettings, ConnectorState, ConnectorStatus
@@ -81,7 +81,8 @@ class Connectors(SealingRepository):
     # ── keys and settings that are to come into force ─────────────────────────────────────────────────────────────
 
     async def offer(self, workspace_id: str, settings: ConnectorSettings, api_key: SecretStr) -> None:
-        """Keeps a key that is still to be checked. A connector that is in force goes on with what it has."""
+        """Keeps a key that is still to be checked. A connector that is in force goes on with what it has; of one that
+        never was, it is forgotten why it was refused."""
         values = {
             "workspace_id": workspace_id,
             "state": ConnectorState.VALIDATING,
@@ -89,11 +90,13 @@ class Connectors(SealingRepository):
             "pending_api_key": self._keyring.seal(api_key.get_secret_value().encode(), _place(workspace_id)),
             "changed_at": self._clock(),
         }
+        reason = case((connector.c.state == ConnectorState.VALIDATING.value, null()), else_=connector.c.reason)
         await self._connection.execute(
             self._upsert(connector)
             .values(values)
             .on_conflict_do_update(
-                index_elements=[connector.c.workspace_id], set_={"pending_api_key": values["pending_api_key"]}
+                index_elements=[connector.c.workspace_id],
+                set_={"pending_api_key": values["pending_api_key"], "reason": reason},
             )
         )
 

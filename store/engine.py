@@ -16,13 +16,21 @@ _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_si
 """32 MiB, for a connection that needs them: what a batch of events changes lies all over the indexes, and would be
 written to the log twice if it did not fit."""
 _BUSY_MS = 10_000  # another process may hold the write lock for as long as a batch takes
+_POSTGRES_PATIENCE = {
+    "connect_timeout": 10,  # seconds
+    "tcp_user_timeout": 20_000,  # milliseconds that what was sent may go unacknowledged
+    "keepalives_idle": 10,  # seconds without a word until the server is asked whether it is there
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
+"""libpq itself waits as long as the kernel does, a quarter of an hour, and every connection of a pool with it."""
 _rolling_back = set[asyncio.Task[None]]()
 
 
 def make_engine(url: str) -> AsyncEngine:
     """An engine with each database's needs seen to."""
     if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
+        return create_async_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=_patience(url))
     engine = create_async_engine(url, hide_parameters=True)  # an error must not quote what it was given
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -34,7 +42,10 @@ def make_writer(url: str) -> PacketWriter:
     """What takes arrived events into the same database. Connects at its first use."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return PostgresWriter(create_async_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True))
+        engine = create_async_engine(
+            url, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=_patience(url)
+        )
+        return PostgresWriter(engine)
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(parsed.database or "", isolation_level=None, timeout=0)
@@ -43,6 +54,11 @@ def make_writer(url: str) -> PacketWriter:
         return connection
 
     return SqliteWriter(connect)
+
+
+def _patience(url: str) -> dict[str, int]:
+    """How soon a server that is gone without a word is noticed; the URL may say otherwise."""
+    return {name: value for name, value in _POSTGRES_PATIENCE.items() if name not in make_url(url).query}
 
 
 def _prepare_sqlite(dbapi_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:

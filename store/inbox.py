@@ -234,6 +234,17 @@ class Inbox(SealingRepository):
         )
         return [*single, *await self._packets.replay(workspace_id, None if id_ is None else -id_)]
 
+    async def discard(self, workspace_id: str, id_: int) -> int:
+        """Drops for good what was set aside under an id: how many events."""
+        if id_ < 0:
+            return await self._packets.discard(workspace_id, -id_)
+        done = await self._connection.execute(
+            delete(inbox)
+            .where(inbox.c.workspace_id == workspace_id, inbox.c.problem.is_not(None), inbox.c.id == id_)
+            .returning(inbox.c.id)
+        )
+        return len(done.all())
+
     async def shards_waiting(self) -> list[tuple[str, int]]:
         """(workspace, shard) of everything that waits."""
         rows = await self._connection.execute(

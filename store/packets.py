@@ -105,6 +105,15 @@ class Packets(SealingRepository):
         )
         return [row.shard for row in rows for _ in range(row.events)]
 
+    async def discard(self, workspace_id: str, id_: int) -> int:
+        """Drops for good a packet that was set aside: how many events."""
+        done = await self._connection.execute(
+            delete(packet)
+            .where(packet.c.workspace_id == workspace_id, packet.c.problem.is_not(None), packet.c.id * _PLACES == id_)
+            .returning(packet.c.events)
+        )
+        return sum(row.events for row in done)
+
     async def get(self, id_: int) -> Packed | None:
         """One event, unless it is gone. Raises `KeyringError` where its packet does not open."""
         for row in await self._rows([id_ // _PLACES]):

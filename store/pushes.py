@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import SecretStr
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from store.repository import SealingRepository
-from store.tables import dead_letter, feed, push
+from store.tables import dead_letter, event, feed, push
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,22 @@ class Pushes(SealingRepository):
         )
         return found is not None
 
+    async def behind_since(self, workspace_id: str | None = None) -> datetime | None:
+        """Since when the oldest event waits that a receiver has not got, of one workspace or of all; None where none
+        does. One that was switched off is behind too. What is sent again waits since it was asked for."""
+        first = (
+            select(event.c.received_at)
+            .where(event.c.workspace_id == push.c.workspace_id, event.c.cursor > push.c.cursor)
+            .order_by(event.c.cursor)
+            .limit(1)
+            .scalar_subquery()
+        )
+        wanted = select(first.label("received_at"), push.c.changed_at)
+        if workspace_id is not None:
+            wanted = wanted.where(push.c.workspace_id == workspace_id)
+        rows = await self._connection.execute(wanted)
+        return min((max(row.received_at, row.changed_at) for row in rows if row.received_at), default=None)
+
     async def set_receiver(self, workspace_id: str, url: str, secret: SecretStr, cursor: int) -> None:
         """Pushes to `url` from now on. A new receiver begins after `cursor`; a changed one goes on where it was."""
         sealed = self._keyring.seal(secret.get_secret_value().encode(), _place(workspace_id))
@@ -88,6 +104,13 @@ class Pushes(SealingRepository):
         await self._connection.execute(
             update(push).where(push.c.workspace_id == workspace_id).values(disabled=why, changed_at=self._clock())
         )
+
+    async def remove(self, workspace_id: str) -> bool:
+        """Forgets the receiver; False without one. What was given up stays noted."""
+        done = await self._connection.execute(
+            delete(push).where(push.c.workspace_id == workspace_id).returning(push.c.workspace_id)
+        )
+        return done.one_or_none() is not None
 
     async def give_up(self, workspace_id: str, first: int, last: int, problem: str) -> None:
         """Notes a batch that was not delivered. Safe to repeat."""

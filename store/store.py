@@ -45,6 +45,16 @@ SCHEMA = "0014"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]
+
+
+class OlderSchema(Exception):
+    """The database lacks what this release needs: `found` says how."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"the database {found}: run `connector migrate`")
+        self.found = found
+
+
 _PATIENCE_SECONDS = 30
 """How long a transaction waits for its turn: as long as for a connection of the pool."""
 
@@ -95,10 +105,15 @@ class Store:
 
     @classmethod
     async def open(cls, url: str, keyring: Keyring, clock: Clock = utc_now) -> Self:
-        """Connects. The tables must be there (`connector migrate`)."""
+        """Connects. Raises `OlderSchema`; a newer one will do, because migrations only add."""
         engine = make_engine(url)
-        async with engine.begin() as connection:
-            pepper = await Secrets(connection, keyring, clock).recipient_pepper()
+        try:
+            async with engine.begin() as connection:
+                _refuse_older(await connection.run_sync(_revision))
+                pepper = await Secrets(connection, keyring, clock).recipient_pepper()
+        except BaseException:
+            await engine.dispose()
+            raise
         return cls(engine, make_writer(url), keyring, KeyedHasher(pepper), clock)
 
     def now(self) -> datetime:
@@ -137,7 +152,7 @@ class Store:
         return tally
 
     async def is_current(self) -> bool:
-        """Whether the database has the schema that this code was written for."""
+        """Whether the database has the schema that this code was written for, and not a newer one."""
         async with self._engine.connect() as connection:
             reading = await connection.execution_options(reading=True)
             return await reading.run_sync(_revision) == SCHEMA
@@ -172,6 +187,14 @@ class Store:
         """Closes all connections."""
         await self._writer.close()
         await self._engine.dispose()
+
+
+def _refuse_older(revision: str | None) -> None:
+    """Revisions are numbers of four digits, so they compare as text."""
+    if revision is None:
+        raise OlderSchema("has no tables yet")
+    if revision < SCHEMA:
+        raise OlderSchema(f"has a schema ({revision}) older than this release's ({SCHEMA})")
 
 
 def _revision(connection: Connection) -> str | None:

@@ -36,7 +36,7 @@ class Busy:
 
 async def test_all_are_shut_down_at_once() -> None:
     told = asyncio.Barrier(3)
-    async with asyncio.timeout(5), at_work([cast("Worker", Busy(told)) for _ in range(3)]):
+    async with asyncio.timeout(60), at_work([cast("Worker", Busy(told)) for _ in range(3)]):
         pass
 
 

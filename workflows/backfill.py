@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.backfill import BackfillPlan, BackfillRequest, BackfillResult, ExportWindow
     from contracts.received import Received
     from iterable.webhook_event import EMAIL_EVENTS
-    from workflows.failures import given
+    from workflows.failures import failing, given
     from workflows.window import moment, show_backfill
 
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
@@ -56,7 +56,8 @@ class BackfillWorkflow:
     async def run(self, received: Received[BackfillRequest] | None = None) -> BackfillResult:
         """What was read, and what of it was news."""
         request = given(received)
-        return await self._backfill(request)
+        with failing():
+            return await self._backfill(request)
 
     async def _backfill(self, request: BackfillRequest) -> BackfillResult:
         """Exports are read one after the other: Iterable allows four a minute.

@@ -312,7 +312,8 @@ class BroadcastWorkflow:
                 await self._stop(BroadcastStatus.EXPIRED if has_expired else BroadcastStatus.CANCELLED)
             elif report.stop == "bad_row":
                 what = f"The audience has a row that is no recipient ({report.reason})"
-                await self._stop(BroadcastStatus.FAILED, failure(ErrorCode.REQUEST_INVALID, what))
+                problem = failure(ErrorCode.REQUEST_INVALID, what, "Correct it, or let on_bad_row be `skip`.")
+                await self._stop(BroadcastStatus.FAILED, problem)
 
     async def _look_after_held(self, reading: "asyncio.Task[None]") -> None:
         """Until the audience is through and nothing is open. Once the broadcast has been stopped, lost outcomes are
@@ -471,7 +472,7 @@ class BroadcastWorkflow:
             return self.progress()  # the run begins with that
         await self._is_open()
         if self._ending is not None or self._closes:
-            raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is ending: retry once it is over")
+            raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is ending", "Retry once it is over.")
         self._retries = True
         return self.progress()
 
@@ -519,10 +520,11 @@ class BroadcastWorkflow:
         try:
             await workflow.wait_condition(lambda: self._lane is not None or self._is_over, timeout=patience)
         except TimeoutError:
-            what = "The broadcast is still being prepared: cancel it, or try again later"
-            raise failure(ErrorCode.REQUEST_INVALID, what) from None
+            what = "The broadcast is still being prepared"
+            raise failure(ErrorCode.REQUEST_INVALID, what, "Cancel it, or try again later.") from None
         if self._is_over or (self._closes and workflow.patched("an-end-stands")):
-            raise failure(ErrorCode.REQUEST_INVALID, "The broadcast is over")
+            over = failure(ErrorCode.REQUEST_INVALID, "The broadcast is over", "Only `retry` goes over it again.")
+            raise self._problem or over
 
     async def _quiet(self) -> None:
         """Until the pages that were at work have ended. Those that begin later see what is wanted in the store."""

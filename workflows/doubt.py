@@ -16,6 +16,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.send_steps import find_outcome
 
 
+_SHORT = 0.05
+
+
 class Doubt:
     """`exists` from before an attempt leaves until its outcome is known."""
 
@@ -43,7 +46,8 @@ class Doubt:
     ) -> FoundOutcome:
         """Looks for evidence until there is some, or the window ends. The window does not end while Iterable cannot be
         asked, unless the send has waited for as long as it may (`until`). When more is `heard` than before a look, the
-        next one comes at once."""
+        next one comes at once; else later and later."""
+        began = workflow.now()
         while True:
             self._looks += 1
             before = heard()
@@ -51,7 +55,7 @@ class Doubt:
             left = (window if found.asked else max(window, until)) - workflow.now()
             if found.verdict != "unknown" or left <= timedelta(0):
                 return found
-            every = spread(timedelta(seconds=pace.evidence_every_seconds))
+            every = spread(max(timedelta(seconds=pace.evidence_every_seconds), since(began)))
             await wait_until(_grows(heard, before), min(left, every), "next look for evidence")
 
     def remains(self, attempts: int, then: str | None = None) -> ApplicationError:
@@ -61,6 +65,12 @@ class Doubt:
             "and at Iterable's records proved neither that the message went out nor that it did not"
         )
         return failure(ErrorCode.OUTCOME_UNKNOWN, what if then is None else f"{what}; then {then}")
+
+
+def since(began: datetime) -> timedelta:
+    """What is a short wait for somebody who has waited since then. Pauses that grow like this are few, so that a day of
+    trouble fits into a history."""
+    return (workflow.now() - began) * _SHORT
 
 
 def _grows(heard: Callable[[], int], before: int) -> Callable[[], bool]:

@@ -1,7 +1,10 @@
 """How a run fails: with a stable code as the failure's type, at the top, where an admin looks first."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from contracts.errors import ConnectorError, ErrorCode
@@ -14,9 +17,9 @@ little more: a request that just fits the start would not fit there, and the run
 _GAVE_UP = "No attempt succeeded within the time the connector may wait"
 
 
-def failure(code: ErrorCode, what: str) -> ApplicationError:
+def failure(code: ErrorCode, what: str, advice: str | None = None) -> ApplicationError:
     """A final failure of the run."""
-    error = ConnectorError(code, what)
+    error = ConnectorError(code, what, advice)
     return ApplicationError(str(error), type=code, non_retryable=True)
 
 
@@ -53,6 +56,17 @@ def failure_of(error: ActivityError) -> ApplicationError:
     if isinstance(cause, ApplicationError) and cause.type in set(ErrorCode):
         return ApplicationError(cause.message, type=cause.type, non_retryable=True)
     return gave_up()
+
+
+@contextmanager
+def failing() -> Generator[None]:
+    """The run fails as an activity of the block did, with its code at the top. A cancellation stays one."""
+    try:
+        yield
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        raise failure_of(error) from None
 
 
 def is_certain(error: ActivityError) -> bool:

@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.send import DRY_RUN, CancelAnswer, SendRequest, SendResult, SendStatus, standing
     from contracts.shadow import Shadow
     from contracts.target import PreparedSend, SendEnding, TargetEnd, TargetOutcome
-    from workflows.doubt import Doubt
+    from workflows.doubt import Doubt, since
     from workflows.failures import failure, failure_of, gave_up, given, is_certain, too_large
     from workflows.send_steps import (
         close_send,
@@ -68,10 +68,12 @@ class SendWorkflow:
     @workflow.run
     async def run(self, received: Received[SendRequest] | None = None) -> SendResult:
         """Sends, follows the message until it is settled, and says what became of it."""
+        request = None
         try:
-            self._result = await self._send(given(received))
+            request = given(received)
+            self._result = await self._send(request)
         except ApplicationError as error:
-            self._failure = error
+            self._failure = error if request and request.dry_run else self._as_its_end(error)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._failure is not None:
             raise self._failure
@@ -140,7 +142,7 @@ class SendWorkflow:
 
     async def _prepare(self, request: SendRequest) -> PreparedSend:
         self._show(request, None, "checks the request, and looks for its content in Iterable")
-        self._prepared = await prepare(request)
+        self._prepared = await self._cancellably(prepare(request))
         if self._prepared.ending is None:  # else it is over, whoever cancels it now
             self._doubt.exists = self._prepared.in_doubt
             self._unless_cancelled()
@@ -196,6 +198,9 @@ class SendWorkflow:
                         excused = 0  # the ledger has an end for each of them now
                         if workflow.now() >= until:
                             raise gave_up()
+                        rest = min(since(until - patience), until - workflow.now())
+                        self._show(request, None, "waits before the next attempt", workflow.now() + rest)
+                        await self._wait(rest, "next attempt")
                     if repeats > prepared.pace.may_repeat:
                         raise self._doubt.remains(attempts=repeats)
                     continue
@@ -286,6 +291,8 @@ class SendWorkflow:
     async def _end(self, request: SendRequest, status: SendStatus, reason: str | None) -> SendResult:
         """Ends in a way that no other activity has recorded."""
         self._show(request, status, "nothing, this send is over")
+        if request.dry_run:  # the ledger knows nothing of it
+            return self._snapshot(status, reason)
         ending = SendEnding(workspace_id=request.workspace_id, send_id=request.send_id, status=status, reason=reason)
         try:
             await close_send(ending)
@@ -302,6 +309,13 @@ class SendWorkflow:
             await self._end(request, SendStatus.FAILED, error.type)
         self._show_step(request, SendStatus.FAILED, failed_with(error))
         raise error
+
+    def _as_its_end(self, error: ApplicationError) -> ApplicationError:
+        """What only a send has to say: whether anything went out, and that its id is used up."""
+        if error.type == ErrorCode.OUTCOME_UNKNOWN or self._accepted_at is not None:
+            return error
+        message = f"{error.message} Nothing was sent; to try again takes a new send id."
+        return ApplicationError(message, *error.details, type=error.type, non_retryable=True)
 
     # ── what others ask of a run ──────────────────────────────────────────────────────────────────────────────────
 

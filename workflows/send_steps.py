@@ -56,9 +56,10 @@ def _priority(request: SendRequest) -> Priority:
     return Priority(priority_key=2 if request.stream == "transactional" else 4, fairness_key=request.workspace_id)
 
 
-async def prepare(request: SendRequest) -> PreparedSend:
-    """The request checked and in the ledger, its content named."""
-    return await workflow.execute_activity_method(
+def prepare(request: SendRequest) -> asyncio.Task[PreparedSend]:
+    """The request checked and in the ledger, its content named. A cancellation waits until it is known whether it is
+    in the ledger."""
+    return workflow.start_activity_method(
         SendActivities.fingerprint_template,
         args=[
             FingerprintRequest.of(request, workflow.info().first_execution_run_id),
@@ -68,6 +69,7 @@ async def prepare(request: SendRequest) -> PreparedSend:
         start_to_close_timeout=OWN_TIMEOUT,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=OWN,
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         priority=_priority(request),
     )
 

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.shadow import ShadowActivities
     from contracts.received import Received
     from contracts.shadow import ActivationRequest, CampaignRequest, Shadow, ShadowRequest
-    from workflows.failures import failure_of, given
+    from workflows.failures import failing, given
     from workflows.window import failed_with, next_step, show_shadow
 
 PATIENCE = timedelta(hours=24)
@@ -37,11 +37,11 @@ class ShadowCampaignWorkflow:
         """The shadow, once its campaign runs."""
         request = given(received)
         try:
-            return await self._make(request)
-        except ActivityError as error:
-            failed = failure_of(error)
+            with failing():
+                return await self._make(request)
+        except ApplicationError as failed:
             show_shadow(request, "failed", failed_with(failed))
-            raise failed from None
+            raise
 
     async def _make(self, request: ShadowRequest) -> Shadow:
         show_shadow(request, "creating", next_step("writes the template"))

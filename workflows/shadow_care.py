@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.shadow_care import ShadowCareActivities
     from contracts.received import Received
     from contracts.shadow import CareRequest, CareResult
-    from workflows.failures import given
+    from workflows.failures import failing, given
 
 BARRIER = timedelta(seconds=90)
 """Longer than the transaction in which a send looks its shadow up may take (30 s): whoever looked one up before it was
@@ -35,6 +35,10 @@ class ShadowCareWorkflow:
     async def run(self, received: Received[CareRequest] | None = None) -> CareResult:
         """How many were archived, and which Iterable did not archive."""
         request = given(received)
+        with failing():
+            return await self._care(request)
+
+    async def _care(self, request: CareRequest) -> CareResult:
         marked = await workflow.execute_activity_method(
             ShadowCareActivities.mark_idle_shadows,
             request,

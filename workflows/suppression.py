@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.suppression_sync import SuppressionSyncActivities
     from contracts.received import Received
     from contracts.suppression import PushBatch, PushedBatch, SyncProgress, SyncRequest
-    from workflows.failures import failure_of, given
+    from workflows.failures import failing, given
     from workflows.window import failed_with, next_step, show_sync
 
 CALL_TIMEOUT = timedelta(minutes=2)
@@ -37,12 +37,12 @@ class SuppressionSyncWorkflow:
         """What was done, once nobody is left. Fails where Iterable refuses a whole call."""
         request = given(received)
         try:
-            return await self._sync(request)
-        except ActivityError as error:
-            failed = failure_of(error)
+            with failing():
+                return await self._sync(request)
+        except ApplicationError as failed:
             step = f"{failed_with(failed)} The next sync goes on where this one stopped."
             show_sync(request.workspace_id, self._progress, "failed", step)
-            raise failed from None
+            raise
 
     async def _sync(self, request: SyncRequest) -> SyncProgress:
         self._progress = request.progress

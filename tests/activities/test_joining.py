@@ -363,6 +363,16 @@ async def test_events_whose_key_is_gone_hold_up_none_of_the_others(ledger: Ledge
         assert await tx.events._connection.scalar(select(func.count()).where(event.c.recipient_hash.is_not(None))) == 0
 
 
+async def test_an_event_that_lay_aside_has_not_waited_for_the_drain(ledger: Ledger) -> None:
+    await ledger.store.keep({"acme": [b"{}"]}, 0)
+    first = await ledger.drain()
+    assert (first.set_aside, first.lag_seconds is None) == (1, False)
+    async with ledger.store.begin() as tx:
+        await tx.inbox.replay("acme", None)
+    again = await ledger.drain()
+    assert (again.set_aside, again.lag_seconds) == (1, None)
+
+
 async def test_forgetting_follows_a_person_from_name_to_name(ledger: Ledger) -> None:
     """Afterwards nothing tells any more that the names belong together."""
     store = ledger.store

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import orjson
@@ -67,8 +67,8 @@ async def test_a_setting_lets_private_receivers_pass_but_no_nonsense() -> None:
         await check_receiver("file:///etc/passwd", allow_private=True)
 
 
-async def feed(store: Store, count: int, start: int = 0) -> None:
-    """Joined events."""
+async def feed(store: Store, count: int, start: int = 0) -> datetime:
+    """Joined events; when they came."""
     ids = [f"{n:064x}" for n in range(start, start + count)]
     now = datetime.now(UTC)
     async with store.begin() as tx:
@@ -79,6 +79,7 @@ async def feed(store: Store, count: int, start: int = 0) -> None:
         await tx.events.place(
             "acme", [Move(link.id, "s1", firm=True) for link in links], await tx.feed.take("acme", count), now
         )
+    return now
 
 
 async def push(
@@ -147,6 +148,37 @@ async def test_a_receiver_that_is_gone_switches_the_push_off_and_a_replay_on_aga
     async with store.begin() as tx:
         assert await tx.pushes.rewind("acme", 0)
     assert (await push(store, lambda _: httpx.Response(200))).end == "delivered"
+
+
+async def test_a_receiver_that_lacks_events_shows_since_when_until_it_has_them_or_is_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def behind_since() -> datetime | None:
+        async with store.read() as tx:
+            assert await tx.pushes.behind_since("other") is None
+            assert await tx.pushes.behind_since("acme") == await tx.pushes.behind_since()
+            return await tx.pushes.behind_since()
+
+    await set_receiver(store)
+    assert await behind_since() is None
+    first = await feed(store, 2)
+    await feed(store, 1, start=2)
+    assert await behind_since() == first
+    assert (await push(store, lambda _: httpx.Response(500))).end == "failed"
+    assert await behind_since() == first
+    assert (await push(store, lambda _: httpx.Response(200))).end == "delivered"
+    assert await behind_since() is None
+    later = first + timedelta(hours=1)
+    monkeypatch.setattr(store, "_clock", lambda: later)
+    async with store.begin() as tx:
+        assert await tx.pushes.rewind("acme", 0)
+    assert await behind_since() == later, "it was sent again since then, and not since they came"
+    assert (await push(store, lambda _: httpx.Response(410))).end == "off"
+    assert await behind_since() == later
+    async with store.begin() as tx:
+        assert await tx.pushes.remove("acme")
+        assert not await tx.pushes.remove("acme")
+    assert await behind_since() is None
 
 
 async def test_a_redirect_is_no_way_around_and_a_private_address_is_never_called(store: Store) -> None:

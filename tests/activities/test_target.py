@@ -15,10 +15,13 @@ from contracts.errors import ErrorCode
 from contracts.event import Event, EventKind
 from contracts.send import Recipient
 from contracts.shadow import Shadow
+from contracts.suppression import WORKSPACE, Cause
 from contracts.target import FindOutcomeRequest, FoundOutcome, TargetEnd, TargetOutcome, TargetRequest
 from store.events import Recorded
+from store.person import Person
 from store.sends import NOT_TAKEN, TAKEN, UNKNOWN, Claim
 from store.store import Store
+from store.suppressions import Report
 
 SHADOW = Shadow(template_id=1, campaign_id=2)
 ANN = Recipient(email="ann@example.com")
@@ -75,6 +78,18 @@ async def test_nobody_is_targeted_again_once_an_event_proves_that_it_was_taken(
         row = await tx.sends.get("acme", "s")
         assert row is not None
         assert (row.accepted_at, len(await tx.sends.attempts("acme", "s"))) == (sent.occurred_at, 1)
+
+
+async def test_who_is_suppressed_between_two_attempts_gets_none_however_soon_it_comes(store: Store) -> None:
+    await attempt(store, NOT_TAKEN)
+    ann = Person.by_email(store.hasher, "ann@example.com")
+    async with store.begin() as tx:
+        await tx.suppressions.record("acme", [Report(ann, Cause.MANUAL, WORKSPACE, datetime.now(UTC))])
+    connectors = InForceNow(store, lambda *_: None)  # pyright: ignore[reportArgumentType]
+    answer: TargetOutcome = await ActivityEnvironment().run(
+        TargetActivities(store, connectors).target_recipient, TARGET
+    )
+    assert answer.end == TargetEnd.SUPPRESSED
 
 
 @pytest.mark.parametrize(("end", "told"), [(None, TargetEnd.UNKNOWN), (TAKEN, TargetEnd.TAKEN)])

@@ -38,14 +38,14 @@ def found(words: list[str]) -> tuple[Any, list[str]]:
         if not hasattr(command, "commands") or _PLACEHOLDER.fullmatch(word):
             return command, words[at:]
         assert word in command.commands, f"there is no `connector {' '.join(words[: at + 1])}`"
-        command = command.commands[word]
+        command = command.resolve_command(typer.Context(command), [word])[1]
     return command, []
 
 
 def lines() -> list[list[str]]:
     blocks = [block for path in DOCUMENTS for block in _BLOCK.findall(path.read_text())]
     joined = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    told = [re.sub(r"^docker compose exec (?:-\S+ )*endpoint ", "", line) for line in joined]
+    told = [re.sub(r"^docker compose exec (?:-\S+ )*endpoint | < \S+$", "", line) for line in joined]
     return [words[1:] for line in told if line.startswith("connector ") for words in choices(line)]
 
 

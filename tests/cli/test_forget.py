@@ -1,6 +1,5 @@
 """`connector forget` as an admin types it."""
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -10,36 +9,27 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from cli.output import NOT_FOUND, OK, USAGE
 from contracts.connector import ConnectorSettings, ConnectorState, ProjectType
-from store.keyring import Keyring, new_key_text, parse_keys
 from store.person import Person
 from store.store import Store
+from tests.cli.conftest import InStore
 
 TYPES: tuple[ProjectType, ...] = ("userid", "hybrid", "email")
 ADDRESS = "ann@example.com"
 
 
 @pytest.fixture
-def key(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The key of a database with a workspace of each type of project, named after it."""
-    key = new_key_text().strip()
-    monkeypatch.setenv("CONNECTOR_DATABASE_URL", sqlite_url)
-    monkeypatch.setenv("CONNECTOR_MASTER_KEY", key)
+def cli(in_store: InStore[None]) -> Callable[..., Result]:
+    """The command against a database with a workspace of each type of project, named after it."""
 
-    async def prepare() -> None:
-        store = await Store.open(sqlite_url, Keyring(parse_keys(key)))
+    async def prepare(store: Store) -> None:
         async with store.begin() as tx:
             for type_ in TYPES:
                 settings = ConnectorSettings(data_center="us", project_type=type_, transactional_message_type_id=10)
                 await tx.connectors.offer(type_, settings, SecretStr("key"))
                 await tx.connectors.adopt(type_, settings, ConnectorState.ACTIVE)
-        await store.close()
 
-    asyncio.run(prepare())
-    return key
+    in_store(prepare)
 
-
-@pytest.fixture
-def cli(key: str) -> Callable[..., Result]:
     def call(*args: str) -> Result:
         return CliRunner().invoke(app, ["forget", *args])
 
@@ -67,18 +57,15 @@ def test_a_project_of_user_ids_is_told_the_user_id(
 
 
 def test_an_address_that_finds_nobody_is_refused_and_nothing_is_done(
-    cli: Callable[..., Result], key: str, sqlite_url: str
+    cli: Callable[..., Result], in_store: InStore[set[str]]
 ) -> None:
     refused = cli("userid", ADDRESS)
     assert "--user-id" in refused.stderr
     assert ADDRESS not in refused.output
 
-    async def forgotten() -> set[str]:
-        store = await Store.open(sqlite_url, Keyring(parse_keys(key)))
+    async def forgotten(store: Store) -> set[str]:
         hash_ = Person.by_email(store.hasher, ADDRESS).recipient_hash
         async with store.read() as tx:
-            found = await tx.suppressions.are_forgotten("userid", [hash_])
-        await store.close()
-        return found
+            return await tx.suppressions.are_forgotten("userid", [hash_])
 
-    assert asyncio.run(forgotten()) == set()
+    assert in_store(forgotten) == set()

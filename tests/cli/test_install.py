@@ -13,9 +13,10 @@ from cli.main import app, main
 from cli.output import FAILED, NOT_FOUND, OK, USAGE
 from contracts.connector import ConnectorSettings, ConnectorState
 from contracts.finding import attention
-from store.keyring import Keyring, new_key_text, parse_keys
+from store.keyring import new_key_text
 from store.migrate import migrate
 from store.store import Store
+from tests.cli.conftest import InStore
 
 Cli = Callable[..., Result]
 KEY = "k" * 32
@@ -24,21 +25,16 @@ INSTALL = ("install", "acme", "--data-center", "us", "--transactional-message-ty
 
 
 @pytest.fixture
-def cli(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(in_store: InStore[None]) -> Cli:
     """The command against a database with one degraded connector."""
-    key = new_key_text().strip()
-    monkeypatch.setenv("CONNECTOR_DATABASE_URL", sqlite_url)
-    monkeypatch.setenv("CONNECTOR_MASTER_KEY", key)
 
-    async def prepare() -> None:
-        store = await Store.open(sqlite_url, Keyring(parse_keys(key)))
+    async def prepare(store: Store) -> None:
         why = attention("webhook", "it is off", "Switch it on.")
         async with store.begin() as tx:
             await tx.connectors.offer("acme", SETTINGS, SecretStr(KEY))
             await tx.connectors.adopt("acme", SETTINGS, ConnectorState.DEGRADED, reason=str(why), findings=[why])
-        await store.close()
 
-    asyncio.run(prepare())
+    in_store(prepare)
     runner = CliRunner()
     return lambda *args, given=None: runner.invoke(app, args, given)
 
@@ -70,7 +66,7 @@ def test_no_key_at_all(cli: Cli, args: tuple[str, ...]) -> None:
         (("--set", "settle_for_seconds=soon"), "settle_for_seconds: Input should be a valid integer"),
         (("--set", "settle_for_seconds"), "takes NAME=VALUE"),
         (("--set", "allowed_senders=[a"), "not valid JSON"),
-        (("--set", "default_reply_to=nobody"), "default_reply_to is no email address"),
+        (("--set", "default_reply_to=nobody"), "default_reply_to: no email address"),
         (("--set", "settle_for_seconds=soon", "--set", "inbox=1"), "there is no setting 'inbox'"),
     ],
 )
@@ -98,12 +94,34 @@ def test_the_status_begins_with_what_is_wrong(cli: Cli) -> None:
     assert cli("status", "other").exit_code == NOT_FOUND
 
 
+def test_the_status_of_one_that_was_refused_until_it_is_installed_again(cli: Cli, in_store: InStore[None]) -> None:
+    async def offer(store: Store) -> None:
+        async with store.begin() as tx:
+            await tx.connectors.offer("new", SETTINGS, SecretStr(KEY))
+
+    async def refuse(store: Store) -> None:
+        async with store.begin() as tx:
+            await tx.connectors.withdraw_offer("new", None, "api_key_invalid: Iterable refused the API key.")
+
+    for do, told in ((offer, "new: validating"), (refuse, "new: refused"), (offer, "new: validating")):
+        in_store(do)
+        lines = cli("status", "new").output.splitlines()
+        assert lines[0].startswith(told)
+        assert ("api_key_invalid" in lines[1]) == (do is refuse)
+
+
 def test_a_database_of_another_release(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'old.db'}"
     asyncio.run(migrate(url, "0007"))
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", url)
     result = cli("status", "acme")
     assert (result.exit_code, "connector migrate" in result.output) == (FAILED, True)
+
+
+def test_another_master_key(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECTOR_MASTER_KEY", new_key_text().strip())
+    result = cli("status", "acme")
+    assert (result.exit_code, "that the worker has" in result.output) == (FAILED, True)
 
 
 def test_a_variable_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """`connector suppressions …` as an admin types it."""
 
-import asyncio
 import csv
 import io
 import json
@@ -17,10 +16,10 @@ from cli.output import FAILED, NOT_FOUND, OK, USAGE
 from contracts.channel import Catalog, Channel, MessageType
 from contracts.connector import ConnectorSettings, ConnectorState
 from contracts.suppression import WORKSPACE, Cause
-from store.keyring import Keyring, new_key_text, parse_keys
 from store.person import Person
 from store.store import Store
 from store.suppressions import Report
+from tests.cli.conftest import InStore
 
 Cli = Callable[..., Result]
 SETTINGS = ConnectorSettings(data_center="us", transactional_message_type_id=10, marketing_message_type_id=20)
@@ -34,14 +33,10 @@ CATALOG = Catalog(
 
 
 @pytest.fixture
-def cli(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(in_store: InStore[None]) -> Cli:
     """The command, against a database with one connector and one complaint and one unsubscribe."""
-    key = new_key_text().strip()
-    monkeypatch.setenv("CONNECTOR_DATABASE_URL", sqlite_url)
-    monkeypatch.setenv("CONNECTOR_MASTER_KEY", key)
 
-    async def prepare() -> None:
-        store = await Store.open(sqlite_url, Keyring(parse_keys(key)))
+    async def prepare(store: Store) -> None:
         async with store.begin() as tx:
             await tx.connectors.offer("acme", SETTINGS, SecretStr("key"))
             await tx.connectors.adopt("acme", SETTINGS, ConnectorState.ACTIVE)
@@ -56,9 +51,8 @@ def cli(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
                     Report(away, Cause.UNSUBSCRIBE, "channel:2", moment, source="webhook", reason="EmailLink"),
                 ],
             )
-        await store.close()
 
-    asyncio.run(prepare())
+    in_store(prepare)
 
     def call(*args: str, exits: int = OK) -> Result:
         result = CliRunner().invoke(app, ["suppressions", *args])

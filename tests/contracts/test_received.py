@@ -59,9 +59,10 @@ def test_a_refusal_names_fields_and_never_values() -> None:
     with pytest.raises(ConnectorError) as refused:
         RECEIVED.validate_python(bad).take()
     text = str(refused.value)
-    assert "recipient.email" in text
+    assert "recipient.email: no email address" in text
     assert "data" in text
     assert "secret" not in text
+    assert "send id" not in text  # a send's own end says it: a preview and a broadcast have another
 
 
 def test_a_request_with_a_hundred_faults_is_refused_shortly() -> None:

@@ -1,14 +1,17 @@
-"""What a set of events says of a send."""
+"""What a request may be, and what a set of events says of a send."""
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from contracts.event import Event, EventKind, in_order
-from contracts.send import SendStatus, is_old_news, standing
+from contracts.send import SendRequest, SendStatus, is_old_news, standing
+from contracts.target import FingerprintRequest
 
 START = datetime(2026, 1, 2, 18, 0, tzinfo=UTC)
 
@@ -73,3 +76,19 @@ def test_what_is_old_news() -> None:
     assert not is_old_news(SendStatus.ACCEPTED, EventKind.SENT)
     assert not is_old_news(None, EventKind.SENT)
     assert not is_old_news(SendStatus.SENT, EventKind.BOUNCED)
+
+
+def nested(levels: int) -> SendRequest:
+    data: Any = {}
+    for level in range(levels - 1):
+        data = {"a": data} if level % 2 else {"a": [data]}
+    request = {"workspace_id": "acme", "send_id": "s", "template_ref": "f" * 64, "recipient": {"email": "a@b.test"}}
+    return SendRequest.model_validate({**request, "data": data})
+
+
+def test_what_is_taken_can_be_handed_on() -> None:
+    """Pydantic reads JSON of 200 levels; a request that fits, and not what carries it, would be tried for ever."""
+    request = FingerprintRequest.of(nested(66), "run")
+    assert FingerprintRequest.model_validate_json(request.model_dump_json()) == request
+    with pytest.raises(ValidationError, match="nested deeper than 100 levels"):
+        nested(70)

@@ -86,6 +86,26 @@ def test_no_container_writes_to_its_image_or_gains_rights(services: dict[str, di
     assert re.findall(r"^USER (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE) == ["10001:10001"]
 
 
+def test_no_log_fills_the_disk(services: dict[str, dict[str, Any]]) -> None:
+    for name, service in services.items():
+        assert {"max-size", "max-file"} <= service["logging"]["options"].keys(), name
+
+
+def test_the_database_has_a_connection_for_everybody(services: dict[str, dict[str, Any]]) -> None:
+    given = re.search(r"max_connections=(\d+)", " ".join(services["postgres"]["command"]))
+    assert given is not None
+    pool = 15  # SQLAlchemy's own bound; the endpoint has a second one, for what webhooks bring
+    temporals = 4 * (20 + 10)  # its services, each with its two databases
+    workers = 8
+    assert temporals + workers * pool + 2 * pool <= int(given[1])
+
+
+def test_how_many_workers_there_are_outlives_the_next_command(services: dict[str, dict[str, Any]]) -> None:
+    assert services["worker"]["scale"] == "${CONNECTOR_WORKERS:-1}"
+    documents = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "docker-compose.yml"]
+    assert [path.name for path in documents if "--scale" in path.read_text()] == []
+
+
 def test_what_is_mounted_is_there(services: dict[str, dict[str, Any]], compose: dict[str, Any]) -> None:
     for service in services.values():
         for volume in service.get("volumes", []):

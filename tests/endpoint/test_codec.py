@@ -11,12 +11,14 @@ from starlette.applications import Starlette
 from temporalio.api.common.v1 import Payload, Payloads
 
 from endpoint.codec import Codec
-from runtime.codec import EncryptingCodec
+from runtime.codec import EncryptingCodec, codec_of
 from runtime.settings import Settings
 from store.keyring import new_key_text
 
 UI = "https://temporal.example.com"
 TOKEN = {"Authorization": "Bearer codec-token"}
+_OF_THE_UI = "authorization,authorization-extras,content-type,x-namespace"
+"""With single sign-on it sends the id token too."""
 PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'"ann@example.com"')
 
 
@@ -37,7 +39,7 @@ def http(chosen: Settings, *, client: tuple[str, int] = ("192.0.2.7", 1)) -> htt
 
 
 def sealing(chosen: Settings) -> EncryptingCodec:
-    codec = chosen.codec()
+    codec = codec_of(chosen)
     assert codec is not None
     return codec
 
@@ -100,7 +102,7 @@ async def test_without_a_codec_token_the_admin_token_opens_it_and_without_either
 
 
 async def test_only_the_uis_page_may_ask_from_a_browser() -> None:
-    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-namespace"}
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": _OF_THE_UI}
     async with http(settings()) as ui:
         allowed = await ui.options("/codec/decode", headers={"Origin": UI, **asks})
         refused = await ui.options("/codec/decode", headers={"Origin": "https://elsewhere.example.com", **asks})

@@ -1,9 +1,12 @@
 """What `connector doctor` finds, and what it says is to be done."""
 
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,6 +16,7 @@ from starlette.routing import Route
 from contracts.connector import ConnectorSettings, ConnectorState
 from contracts.finding import Level
 from endpoint.assets import Assets
+from endpoint.backlog import Backlog
 from endpoint.doctor import examine_assets, examine_connector, examine_endpoint, visit
 from images.assets import AssetStore
 from runtime.settings import Settings
@@ -109,3 +113,36 @@ async def test_each_state_of_a_connector_says_what_to_do(
     asked = [one for one in found if one.point == "acme: Iterable"]
     assert bool(asked) == (state not in {ConnectorState.VALIDATING, ConnectorState.UNINSTALLED})
     assert all("status page" in one.advice for one in asked)  # nobody is told to replace a key that was not refused
+
+
+async def test_an_export_that_is_not_read_shows_and_with_which_workspace(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
+    wanted = ConnectorSettings(data_center="us", transactional_message_type_id=10)
+    monkeypatch.setattr(store, "_clock", lambda: start)
+    for name, state in (("acme", ConnectorState.ACTIVE), ("gone", ConnectorState.UNINSTALLED)):
+        async with store.begin() as tx:
+            await tx.connectors.offer(name, wanted, SecretStr("k" * 32))
+            await tx.connectors.adopt(name, wanted, state)
+    registry = CollectorRegistry()
+    backlog = Backlog(store, cast("Any", None), Settings(), registry)
+
+    async def seen(now: datetime) -> tuple[float | None, list[str]]:
+        monkeypatch.setattr(store, "_clock", lambda: now)
+        await backlog._ask_database(slow=False)
+        async with store.read() as tx:
+            row = await tx.connectors.get("acme")
+        assert row is not None
+        found = await examine_connector(Settings(iterable_us_url="http://127.0.0.1:1"), store, row)
+        told = [one.found for one in found if one.point == "acme: back-fill"]
+        return registry.get_sample_value("connector_backfill_behind_seconds"), told
+
+    assert await seen(start + timedelta(hours=2)) == (7200, [])
+    assert await seen(start + timedelta(hours=4)) == (
+        4 * 3600,
+        ["Iterable's export was last read at 2026-01-02 03:00 UTC"],
+    )
+    async with store.begin() as tx:
+        await tx.backfills.advance("acme", start + timedelta(hours=3))
+    assert await seen(start + timedelta(hours=4)) == (3600, [])

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from store.keyring import new_key_text
+from store.migrate import migrate
 from tests.stage import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -78,3 +79,26 @@ async def test_where_its_port_is_taken_it_closes_too_and_does_not_look_well(star
             out, _ = await process.communicate()
     assert process.returncode not in {0, None}
     assert out == b"closed\n"
+
+
+@pytest.mark.parametrize("process", ["endpoint", "worker"])
+@pytest.mark.parametrize(
+    ("revision", "told"),
+    [("0010", "connector migrate"), ("base", "connector migrate"), ("head", "CONNECTOR_MASTER_KEY")],
+)
+async def test_what_it_cannot_begin_with_is_its_last_line(
+    process: str, revision: str, told: str, tmp_path: Path
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'connector.db'}"
+    await migrate(url, revision)
+    key = "" if revision == "head" else new_key_text().strip()
+    environment = {**os.environ, "CONNECTOR_DATABASE_URL": url, "CONNECTOR_MASTER_KEY": key}
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", process, cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        _, err = await started.communicate()
+    assert started.returncode == 1
+    lines = err.decode().splitlines()
+    assert told in lines[-1]
+    assert "Traceback" not in err.decode()

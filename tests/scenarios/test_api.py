@@ -47,6 +47,9 @@ async def test_a_settings_page_installs_changes_tests_and_removes(the_stage: Sta
 
     assert (await ask("GET", status=404))["code"] == "connector_not_installed"
     assert (await ask("POST", "/pause", status=404))["code"] == "connector_not_installed"
+    for rest in ("timeline", "suppressions", "shadows"):
+        answer = await http.get(path.removesuffix("connector") + rest, headers=HEADERS)
+        assert (answer.status_code, answer.json()["code"]) == (404, "connector_not_installed")
     refused = await ask("PUT", status=422, settings=wanted, api_key="dead".ljust(32, "0"))
     assert refused["code"] == "api_key_invalid"
     installed = await ask("PUT", settings=wanted, api_key=key)

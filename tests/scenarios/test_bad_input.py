@@ -96,3 +96,4 @@ async def test_send_at_in_a_hundred_years_is_refused(project: Project) -> None:
         await asyncio.wait_for(handle.result(), 60)
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.type == ErrorCode.REQUEST_INVALID
+    assert failed.value.cause.message.endswith("Nothing was sent; to try again takes a new send id.")

@@ -309,8 +309,21 @@ async def test_a_dry_run_counts_and_sends_nothing(project: Project) -> None:
     found = await ended(handle)
     assert found.survey is not None
     assert (found.survey.sendable, found.tally.duplicates, found.survey.bad_rows) == (1, 1, [3])
+    assert found.survey.bad_because == ["recipient: Field required; x: Extra inputs are not permitted"]
     assert found.survey.missing == {"first_name": 1, "order.number": 1}
     assert (await project.counts())["campaigns"] == 0
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_an_audience_without_a_row_is_refused(project: Project, dry_run: bool) -> None:
+    file = project.stage.folder / f"{uuid.uuid4().hex}.csv"
+    file.write_text("email,first_name\n\n")
+    handle = await start(project, audience={"uri": str(file)}, dry_run=dry_run)
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.type == "request_invalid"
+    assert "has no row. Correct the audience" in caught.value.cause.message
 
 
 async def test_a_bad_row_ends_the_broadcast_where_that_is_wanted(project: Project) -> None:

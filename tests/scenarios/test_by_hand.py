@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cli import admin
 from cli.main import app
 from cli.output import FAILED, NOT_FOUND, OK, UNREACHABLE, USAGE, out
+from contracts.send import Recipient, SendRequest
 from tests.stage import TEMPLATE, Project, Stage
 
 pytestmark = pytest.mark.scenario
@@ -57,8 +58,26 @@ async def test_from_the_first_key_to_the_uninstall(the_stage: Stage) -> None:
     install = ("install", workspace, "--data-center", "us", "--default-from", "hello@acme.test")
     transactional = ("--transactional-message-type", kinds["transactional"])
 
+    request = SendRequest(
+        workspace_id=workspace,
+        send_id="s1",
+        stream="transactional",
+        template=TEMPLATE,
+        recipient=Recipient(user_id="u"),
+    )
+    file = the_stage.folder / f"{workspace}.json"
+    file.write_text(request.model_dump_json())
+    for words in (
+        ("send", str(file)),
+        ("preview", str(file)),
+        ("suppressions", "push", workspace),
+        ("broadcast", "retry", workspace, "b1"),
+    ):
+        assert "connector_not_installed" in await terminal.type(*words, ends=NOT_FOUND)
     assert "api_key_invalid" in await terminal.type(*install, *transactional, given=DEAD, ends=FAILED)
-    assert "Nothing is in force" in await terminal.type("status", workspace)
+    told = await terminal.type("status", workspace)
+    assert f"{workspace}: refused" in told
+    assert "Nothing is in force" in told
     assert "connector install" in await terminal.type("pause", workspace, ends=NOT_FOUND)
     told = await terminal.type(*install, "--transactional-message-type", kinds["marketing"], given=key, ends=FAILED)
     assert f"{kinds['transactional']} (Transactional)" in told
@@ -118,8 +137,11 @@ async def test_a_broadcast_from_a_file(project: Project) -> None:
     assert "request_invalid" in await terminal.type("broadcast", "run", str(rows), *audience, ends=USAGE)
     told = await terminal.type(*run, *audience, "--dry-run")
     assert "would be targeted: 20" in told
+    assert "bad row 21: recipient.email: " in told
     assert (await project.counts())["messages"] == 0
-    assert "completed" in await terminal.type(*run, *audience)
+    told = await terminal.type(*run, *audience)
+    assert "completed" in told
+    assert "--status bad" in told
     assert (await project.counts())["messages"] == 20
     name = (project.workspace_id, broadcast_id)
     assert "started before" in await terminal.type(*run, *audience, ends=FAILED)

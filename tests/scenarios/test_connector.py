@@ -197,16 +197,16 @@ async def test_a_long_run_continues_as_new_and_loses_nothing_that_was_asked_of_i
             resumed: ConnectorStatus = await handle.execute_update("resume", result_type=ConnectorStatus)
             assert resumed.state is not ConnectorState.PAUSED
             answered += 2
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.2)
 
     async with asyncio.timeout(380), asyncio.TaskGroup() as tasks:
         tasks.create_task(look())
         tasks.create_task(change())
-        while len(runs) < 4:
+        while len(runs) < 3:
             await asyncio.sleep(0.1)
             runs.add((await handle.describe()).run_id)
         is_over = True
-    assert answered > 10
+    assert answered > 4
     await stage.admin.uninstall(workspace_id, UninstallRequest(wait_seconds=1))
     ended = stage.client.get_workflow_handle(connector_workflow_id(workspace_id), result_type=ConnectorStatus)
     assert (await ended.result()).state is ConnectorState.UNINSTALLED

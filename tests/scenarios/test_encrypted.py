@@ -22,7 +22,7 @@ from contracts.names import backfill_schedule_id, send_workflow_id, shadow_care_
 from contracts.send import SendRequest
 from contracts.suppression import WORKSPACE, Cause
 from endpoint.tokens import HEADER
-from runtime.codec import EncryptingCodec
+from runtime.codec import EncryptingCodec, codec_of
 from runtime.converter import encrypting_converter
 from runtime.payload_keys import payload_keys
 from runtime.temporal import converter_of
@@ -168,7 +168,7 @@ async def test_raw_bytes_of_histories_and_databases_tell_nothing(encrypted: tupl
             at = content.find(needle)
             assert at < 0, (name, content[max(0, at - 70) : at + 60])
     # The same search finds all of it once the histories are opened: it looked in the right place.
-    codec = stage.settings.codec()
+    codec = codec_of(stage.settings)
     assert codec is not None
     opened = b"".join(
         codec.open(payload).data for history in histories for event in history.events for payload in _payloads(event)

@@ -204,7 +204,7 @@ async def test_a_kind_that_cannot_be_read_holds_up_no_other_and_nothing_is_noted
     queue = f"export-{uuid.uuid4().hex}"
     activities = [plan_backfill, read_export, finish_backfill]
     async with Worker(the_stage.client, task_queue=queue, workflows=[BackfillWorkflow], activities=activities):
-        with pytest.raises(WorkflowFailureError):
+        with pytest.raises(WorkflowFailureError) as failed:
             await the_stage.client.execute_workflow(
                 BACKFILL_WORKFLOW,
                 BackfillRequest(workspace_id="acme"),
@@ -212,6 +212,8 @@ async def test_a_kind_that_cannot_be_read_holds_up_no_other_and_nothing_is_noted
                 task_queue=queue,
                 result_type=BackfillResult,
             )
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.type == ErrorCode.PROVIDER_REJECTED
     assert [name for name, day in read if day == 0] == [
         "emailSend",
         "emailSendSkip",

@@ -1,11 +1,13 @@
 """A template with images of its own, from GenieOS to the recipient's mail program."""
 
+import asyncio
 import hashlib
 
 import httpx
 import pytest
 
 from cli.sending import send_accepted, start_send
+from contracts.send import CancelAnswer
 from tests.images.samples import GIF, b64, png
 from tests.stage import TEMPLATE, Project
 
@@ -41,3 +43,24 @@ async def test_the_recipient_gets_hosted_images_and_the_content_one_shadow(proje
         )
         assert again.fingerprint == result.fingerprint
     assert (await project.counts())["templates_written"] == 1
+
+
+async def test_a_send_can_be_cancelled_while_the_store_of_images_is_away(project: Project) -> None:
+    stage = project.stage
+    folder, aside = stage.folder / "assets", stage.folder / "assets-aside"
+    folder.mkdir(exist_ok=True)
+    folder.rename(aside)
+    folder.touch()  # no folder to write into
+    try:
+        unseen = [{**IMAGES[0], "data": b64(png(8))}]
+        request = project.request(template={**TEMPLATE.model_dump(), "html": HTML, "inline_images": unseen})
+        handle = await start_send(stage.client, stage.settings.task_queue, request)
+        async with asyncio.timeout(60):
+            while [one.attempt for one in (await handle.describe()).raw_description.pending_activities] < [2]:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        answer = await asyncio.wait_for(handle.execute_update("cancel", result_type=CancelAnswer), 60)
+        assert answer.cancelled
+        assert (await handle.result()).status == "cancelled"
+    finally:
+        folder.unlink()
+        aside.rename(folder)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, CancelledError, WorkflowAlreadyStartedError
 
 from cli.sending import send_accepted, start_send
 from contracts.errors import ErrorCode
 from contracts.event import Event, EventKind
-from contracts.names import send_workflow_id
+from contracts.names import send_workflow_id, shadow_workflow_id
 from contracts.send import CancelAnswer, SendRequest, SendResult, SendStatus
 from contracts.shadow import Shadow
 from tests.stage import PATIENT, TEMPLATE, Project, Stage
@@ -263,8 +263,16 @@ async def test_cancel_does_not_wait_for_a_shadow(project: Project) -> None:
     handle = await start(project, project.request())
     while (await project.counts())["requests"].get("POST /api/templates/email/upsert", 0) < 1:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
-    answer = await asyncio.wait_for(handle.execute_update("cancel", result_type=CancelAnswer), 10)
+    answer = await asyncio.wait_for(handle.execute_update("cancel", result_type=CancelAnswer), 60)
     assert answer.cancelled
+
+    stage = project.stage  # others may wait for the shadow; an admin ends its run, and that is no failure of Iterable's
+    wanted = (await handle.result()).fingerprint or ""
+    shadow = stage.client.get_workflow_handle(shadow_workflow_id(project.workspace_id, wanted))
+    await shadow.cancel()
+    with pytest.raises(WorkflowFailureError) as ended:
+        await asyncio.wait_for(shadow.result(), 60)
+    assert isinstance(ended.value.cause, CancelledError)
 
 
 async def test_a_send_that_failed_fails_again_after_temporal_has_forgotten_it(project: Project) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -22,6 +23,16 @@ async def sqlite(sqlite_url: str, keyring: Keyring) -> AsyncGenerator[Store]:
     opened = await Store.open(sqlite_url, keyring)
     yield opened
     await opened.close()
+
+
+async def test_a_postgresql_that_is_gone_without_a_word_is_noticed(postgres_url: str) -> None:
+    for url, told in ((postgres_url, "20000"), (f"{postgres_url}?tcp_user_timeout=7000", "7000")):
+        engine = make_engine(url)
+        async with engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            asked = driver.info.get_parameters()
+        await engine.dispose()
+        assert (asked["tcp_user_timeout"], asked["connect_timeout"], asked["keepalives_idle"]) == (told, "10", "10")
 
 
 async def test_a_transaction_that_was_cancelled_keeps_nobody_out(sqlite_url: str) -> None:

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from store.engine import make_engine
-from store.migrate import head, migrate
-from store.store import SCHEMA
+from store.keyring import Keyring
+from store.migrate import MigrationRefused, head, migrate
+from store.store import SCHEMA, OlderSchema, Store
 from store.tables import metadata
 
 
@@ -36,6 +38,35 @@ async def test_migrating_twice_changes_nothing_and_back_leaves_nothing(tmp_path:
 
 def test_the_code_knows_the_newest_migration() -> None:
     assert head() == SCHEMA
+
+
+def test_revisions_compare_as_text() -> None:
+    names = sorted(path.name for path in (Path(__file__).parents[2] / "store/migrations/versions").glob("[0-9]*.py"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+
+
+async def test_a_schema_of_a_newer_release_is_left_as_it_is_and_used(database_url: str, keyring: Keyring) -> None:
+    engine = make_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await engine.dispose()
+    assert await migrate(database_url) == "9999"
+    with pytest.raises(MigrationRefused, match="9999"):
+        await migrate(database_url, "0013")
+    store = await Store.open(database_url, keyring)
+    assert not await store.is_current()
+    await store.close()
+
+
+@pytest.mark.parametrize(("revision", "told"), [("base", "no tables"), ("0010", "0010")])
+async def test_an_older_schema_is_refused_before_anything_fails_on_it(
+    database_url: str, keyring: Keyring, revision: str, told: str
+) -> None:
+    await migrate(database_url, revision)
+    with pytest.raises(OlderSchema, match=told):
+        await Store.open(database_url, keyring)
+    with pytest.raises(MigrationRefused, match="9999"):
+        await migrate(database_url, "9999")
 
 
 async def test_suppressions_of_the_first_schema_live_on_and_survive_the_way_back(tmp_path: Path) -> None:

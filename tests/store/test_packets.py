@@ -113,6 +113,25 @@ async def test_a_packet_that_no_key_opens_is_out_of_the_way_until_its_key_is_bac
         assert await tx.inbox.counts("acme") == (3, 0)
 
 
+async def test_what_nobody_will_ever_read_can_be_dropped_and_nothing_else(store: Store) -> None:
+    at_home, store._keyring = store._keyring, Keyring(parse_keys(new_key_text()))
+    await store.keep(bodies(3), 0)
+    store._keyring = at_home
+    await store.keep(bodies(2), 0)
+    async with store.begin() as tx:
+        batch = await tx.inbox.batch("acme", 0, 100, BYTES)
+        await tx.inbox.set_aside_unopened(batch.unopened[0])
+        await tx.inbox.set_aside("acme", batch.waiting[0].id, "e" * 64, "no eventName")
+        single, packed = await tx.inbox.problems("acme", 10)
+        waits = batch.waiting[1].id
+        for workspace_id, id_ in [("acme", waits), ("other", single.id), ("other", packed.id), ("acme", packed.id - 1)]:
+            assert await tx.inbox.discard(workspace_id, id_) == 0
+        assert await tx.inbox.counts("acme") == (1, 4)
+        assert await tx.inbox.discard("acme", packed.id) == 3
+        assert await tx.inbox.discard("acme", single.id) == 1
+        assert await tx.inbox.counts("acme") == (1, 0)
+
+
 async def test_what_is_left_lying_for_want_of_its_key_hides_nothing_behind_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,86 @@
+"""How a connector stands, and what became of a send: status, timeline."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from cli.database import installed, opened
+from cli.output import NOT_FOUND, give, say, stop
+from cli.showing import event_rows, say_connector, show_result, skip_advice
+from runtime.process import run
+
+app = typer.Typer()
+
+Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.command()
+def status(
+    workspace: Workspace,
+    send_id: Annotated[str | None, typer.Argument(help="One send; without it, the connector.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show a connector, or one send as the ledger has it."""
+
+    async def do() -> None:
+        async with opened() as store:
+            row = await installed(store, workspace)
+            async with store.read() as tx:
+                if send_id is None:
+                    waiting, set_aside = await tx.inbox.counts(workspace)
+                    unmatched = await tx.events.count_unmatched(workspace)
+                    if as_json:
+                        give(row.status())
+                        return
+                    say_connector(row.status())
+                    say(f"events: {waiting} waiting, {unmatched} unmatched, {set_aside} set aside (`connector events`)")
+                    return
+                sent = await tx.sends.get(workspace, send_id)
+                if sent is None:
+                    stop(NOT_FOUND, f"no send {send_id!r} has reached the ledger of {workspace!r}")
+                events = await tx.events.of_sends(workspace, [send_id])
+            show_result(send_id, sent.result(events.get(send_id, [])), as_json=as_json)
+
+    run(do())
+
+
+@app.command()
+def timeline(
+    workspace: Workspace,
+    send_id: Annotated[str, typer.Argument(help="The send.")],
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what Iterable reported of a send."""
+
+    async def do() -> None:
+        seen = 0
+        async with opened() as store:
+            await installed(store, workspace)
+            while True:
+                async with store.read() as tx:
+                    entries = await tx.events.page(workspace, seen, 1_000, send_id)
+                    known = await tx.sends.get(workspace, send_id)
+                if known is None and not follow:
+                    stop(NOT_FOUND, f"no send {send_id!r} has reached the ledger of {workspace!r}")
+                if as_json:
+                    for entry in entries:
+                        give(entry)
+                else:
+                    for moment, kind, reason in event_rows([entry.event for entry in entries]):
+                        say(f"{moment}  {kind:<14}{reason}")
+                    for advice in skip_advice([entry.event for entry in entries]):
+                        say(advice)
+                seen = entries[-1].cursor if entries else seen
+                if not follow:
+                    return
+                await asyncio.sleep(1)
+
+    try:
+        run(do())
+    except KeyboardInterrupt:
+        return
