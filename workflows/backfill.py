@@ -31,17 +31,6 @@ WINDOW = timedelta(days=1)
 """A longer span is read in parts, so that an export that breaks off does not begin all over."""
 MOST_WINDOWS = 30
 """Parts of one run; the rest goes into the next, with a history of its own."""
-_IN_THE_OLD_ORDER = (
-    *EMAIL_EVENTS[:2],
-    "emailOpen",
-    "emailClick",
-    "hostedUnsubscribeClick",
-    "emailBounce",
-    "emailComplaint",
-    "emailSubscribe",
-    "emailUnSubscribe",
-)
-"""For runs that began with it."""
 
 
 @workflow.defn(name="BackfillWorkflow")
@@ -66,7 +55,7 @@ class BackfillWorkflow:
         noted from that window on, so that the next run reads it all again.
         """
         plan = await self._plan(request)
-        names = request.event_names or (EMAIL_EVENTS if _reads_on() else _IN_THE_OLD_ORDER)
+        names = request.event_names or EMAIL_EVENTS
         self._done = request.so_far
         since, windows = plan.since, 0
         while since < plan.until and len(self._failed) < len(names):
@@ -101,7 +90,7 @@ class BackfillWorkflow:
                     ExportWindow(workspace_id=request.workspace_id, event_name=name, since=since, until=until)
                 )
             except ActivityError as error:
-                if is_cancelled_exception(error) or not _reads_on():
+                if is_cancelled_exception(error):
                     raise
                 self._failed[name] = error
                 continue
@@ -135,8 +124,3 @@ class BackfillWorkflow:
             start_to_close_timeout=OWN_TIMEOUT,
             retry_policy=OWN,
         )
-
-
-def _reads_on() -> bool:
-    """Runs that began before what suppresses came first, and before one kind held up no other, end as they began."""
-    return workflow.patched("one-kind-holds-up-no-other")

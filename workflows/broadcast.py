@@ -111,7 +111,7 @@ class BroadcastWorkflow:
 
     async def _broadcast(self, request: BroadcastRequest) -> None:
         problem = too_large(request.template)
-        if problem is not None and workflow.patched("its-size-is-checked"):
+        if problem is not None:
             raise problem
         if request.carried is not None:
             self._go_on(request.carried)
@@ -165,8 +165,6 @@ class BroadcastWorkflow:
             try:
                 await workflow.wait_condition(opening.done)
             except asyncio.CancelledError:
-                if not workflow.patched("opening-is-waited-for"):
-                    opening.cancel()
                 self._ending = BroadcastStatus.CANCELLED
         return opening.result()
 
@@ -318,7 +316,7 @@ class BroadcastWorkflow:
     async def _look_after_held(self, reading: "asyncio.Task[None]") -> None:
         """Until the audience is through and nothing is open. Once the broadcast has been stopped, lost outcomes are
         still looked into, but who waits is not targeted any more."""
-        is_stale = self._is_continued and workflow.patched("a-continued-run-looks-again")
+        is_stale = self._is_continued
         while not self._renews:
             if self._retries:
                 await self._reopen_failed()
@@ -330,7 +328,7 @@ class BroadcastWorkflow:
             began_beside = not reading.done()
             report = await self._run_page(BroadcastActivities.look_after_held)
             is_stale = began_beside and reading.done()  # it may not know what the audience's last page left
-            if report and report.stop == "expired" and report.tally.waiting and workflow.patched("held-rows-expire"):
+            if report and report.stop == "expired" and report.tally.waiting:
                 await self._stop(BroadcastStatus.EXPIRED)
             if report is None or (reading.done() and self._ending is not None and not self._report.tally.unknown):
                 return
@@ -393,14 +391,13 @@ class BroadcastWorkflow:
     async def _renew(self, request: LaneRequest, report: LaneReport) -> LaneReport:
         """Has the campaign made sure of, once for both lanes. Where that was just done and nobody was taken since,
         Iterable says that it runs and takes no sends all the same: somebody must look."""
-        ends = workflow.patched("renewals-end")
         async with self._renewing:
-            if self._lane is None or (ends and self._lane is not request):
+            if self._lane is not request:
                 return report
-            if ends and request.renewed and not report.ended.get(TargetEnd.TAKEN):
+            if request.renewed and not report.ended.get(TargetEnd.TAKEN):
                 self._lane = request.model_copy(update={"renewed": False})  # whoever has it go on may have it renewed
                 return report.model_copy(update={"stop": "stuck", "reason": ErrorCode.PROVIDER_REJECTED})
-            lane = await self._with_shadow(self._lane, gone=self._lane.shadow)
+            lane = await self._with_shadow(request, gone=request.shadow)
             self._lane = lane.model_copy(update={"renewed": True})
         return report
 
@@ -446,7 +443,7 @@ class BroadcastWorkflow:
         """Ends the broadcast: nobody is targeted from the moment this returns on. What is under way is followed to its
         end, and the run ends once the last outcome is known."""
         is_prepared = self._lane is not None or self._closes or self._is_over
-        if not is_prepared and workflow.patched("called-off-while-prepared"):
+        if not is_prepared:
             self._ending = BroadcastStatus.CANCELLED
             if self._step is not None:
                 self._step.cancel()
@@ -468,7 +465,7 @@ class BroadcastWorkflow:
     async def retry(self) -> BroadcastProgress:
         """Recipients that failed so far are targeted once more. Fails once the broadcast is ending."""
         await workflow.wait_condition(lambda: self._request is not None or self._is_over)
-        if self._request and self._request.again and not self._page and workflow.patched("again-is-one-retry"):
+        if self._request and self._request.again and not self._page:
             return self.progress()  # the run begins with that
         await self._is_open()
         if self._ending is not None or self._closes:
@@ -515,14 +512,11 @@ class BroadcastWorkflow:
     async def _is_open(self) -> None:
         """Waits for a while until there is a broadcast to steer: a run takes no more than ten updates at once. Fails
         where it is over, or about to be."""
-        is_known = self._lane is not None or self._is_over
-        patience = None if is_known or not workflow.patched("updates-wait-for-a-while") else STEERING_PATIENCE
-        try:
-            await workflow.wait_condition(lambda: self._lane is not None or self._is_over, timeout=patience)
-        except TimeoutError:
+        await self._until(lambda: self._lane is not None or self._is_over, STEERING_PATIENCE)
+        if self._lane is None and not self._is_over:
             what = "The broadcast is still being prepared"
-            raise failure(ErrorCode.REQUEST_INVALID, what, "Cancel it, or try again later.") from None
-        if self._is_over or (self._closes and workflow.patched("an-end-stands")):
+            raise failure(ErrorCode.REQUEST_INVALID, what, "Cancel it, or try again later.")
+        if self._is_over or self._closes:
             over = failure(ErrorCode.REQUEST_INVALID, "The broadcast is over", "Only `retry` goes over it again.")
             raise self._problem or over
 
@@ -548,7 +542,7 @@ class BroadcastWorkflow:
         )
 
     async def _show(self, status: BroadcastStatus) -> None:
-        if self._closes and workflow.patched("an-end-stands"):
+        if self._closes:
             return
         self._status = status
         self._show_details()
@@ -604,6 +598,8 @@ class BroadcastWorkflow:
         return BroadcastName(workspace_id=self._request.workspace_id, broadcast_id=self._request.broadcast_id)
 
     async def _until(self, condition: Callable[[], bool], at_most: timedelta | None = None) -> None:
+        if condition():
+            return
         try:
             await workflow.wait_condition(condition, timeout=at_most)
         except TimeoutError:

@@ -81,10 +81,13 @@ async def test_where_its_port_is_taken_it_closes_too_and_does_not_look_well(star
     assert out == b"closed\n"
 
 
-@pytest.mark.parametrize("process", ["endpoint", "worker"])
 @pytest.mark.parametrize(
-    ("revision", "told"),
-    [("0010", "connector migrate"), ("base", "connector migrate"), ("head", "CONNECTOR_MASTER_KEY")],
+    ("process", "revision", "told"),
+    [
+        ("endpoint", "0010", "connector migrate"),
+        ("worker", "base", "connector migrate"),
+        ("worker", "head", "CONNECTOR_MASTER_KEY"),
+    ],
 )
 async def test_what_it_cannot_begin_with_is_its_last_line(
     process: str, revision: str, told: str, tmp_path: Path
