@@ -31,6 +31,8 @@ _RENDERED = ("subject", "preheader", "html", "text", "from_email", "from_name", 
 """The fields that Iterable fills merge tags in."""
 _ADDRESS = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 _MOST_TOLD = 5
+_HEADERS = ("subject", "from_email", "from_name", "reply_to")
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def check_template(content: Template, stream: Stream, settings: ConnectorSettings) -> list[SendWarning]:
@@ -61,6 +63,10 @@ def _check(content: Template, stream: Stream, settings: ConnectorSettings) -> li
     parsed = {name: _parsed(name, text) for name, text in texts.items()}
     for name, one in parsed.items():
         _check_reserved(name, one, texts[name])
+    for name in _HEADERS:
+        if _CONTROLS.search(getattr(content, name) or ""):
+            what = f"The template's {name} has line breaks or other control characters, which no header of an email has"
+            raise ConnectorError(ErrorCode.TEMPLATE_INVALID, what)
     warnings = [*_sender(content, settings), *_doubts(parsed), *_unsubscribe(parsed, stream, settings)]
     if size > GMAIL_CLIPS:
         warnings.append(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from activities.hooks import WEBHOOK, WHAT_THE_API_CANNOT_SEE
-from contracts.connector import ConnectorSettings, ConnectorState
+from contracts.connector import ConnectorState
 from contracts.finding import Finding, Level, attention, problems
 from contracts.names import WEBHOOK_TOKEN_HEADER
 from store.connectors import ConnectorRow
@@ -14,7 +14,10 @@ REPORTS = "webhook reports"
 REFUSED, SILENT, UNMATCHED = f"{REPORTS}: refused", f"{REPORTS}: missing", f"{REPORTS}: unmatched"
 _LOOK_BACK = timedelta(days=1)
 REFUSED_WITHIN = timedelta(hours=1)
-"""For how long a refused webhook is a sign. Anybody who knows the URL can make one."""
+"""For how long a refused webhook is a sign."""
+_TAKEN_WITHIN = timedelta(minutes=15)
+"""Anybody who knows the URL can have one refused. Where Iterable's own came so shortly before, or since, it is one of
+those."""
 _MATCHED_WITHIN = timedelta(minutes=10)
 """An event may come before the attempt that caused it is written down; the inbox looks again."""
 _OFF = frozenset({ConnectorState.PAUSED, ConnectorState.UNINSTALLED, ConnectorState.VALIDATING})
@@ -32,15 +35,16 @@ BECAUSE = {
 }
 
 
-async def signs(tx: Transaction, workspace_id: str, settings: ConnectorSettings) -> list[Finding]:
+async def signs(tx: Transaction, row: ConnectorRow) -> list[Finding]:
     """What should have been reported and was not, or could not be used."""
-    now = datetime.now(UTC)
+    workspace_id, now = row.workspace_id, datetime.now(UTC)
     found: list[Finding] = []
     for one in await tx.webhooks.refused(workspace_id):
-        if one.last_at >= now - REFUSED_WITHIN:
+        came = row.last_webhook_at is not None and row.last_webhook_at >= one.last_at - _TAKEN_WITHIN
+        if one.last_at >= now - REFUSED_WITHIN and not came:
             why, advice = BECAUSE[one.reason]
             found.append(attention(REFUSED, f"{one.count} requests {why} since {_time(one.first_at)}", advice))
-    overdue = now - timedelta(seconds=settings.confirm_within_seconds)
+    overdue = now - timedelta(seconds=row.settings.confirm_within_seconds)
     silent = await tx.signs.silent_sends(workspace_id, overdue - _LOOK_BACK, overdue)
     if silent:
         found.append(

@@ -137,9 +137,9 @@ class InstallActivities:
             findings = [*known, UNREACHABLE]
         async with self._store.begin() as tx:
             await tx.webhooks.forget_refused(workspace_id, now() - REFUSED_WITHIN)
-            findings += await signs(tx, workspace_id, row.settings)
-            current = await tx.connectors.get(workspace_id)
-            state, reason = standing(current or row, findings)
+            current = await tx.connectors.get(workspace_id) or row
+            findings += await signs(tx, current)
+            state, reason = standing(current, findings)
             await tx.connectors.note_look(workspace_id, state, reason, findings)
         if state is not row.state:
             log.info("connector.state", workspace=workspace_id, before=row.state, now=state)

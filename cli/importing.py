@@ -10,7 +10,7 @@ and `scope` are read and others ignored; without one, the first column is the ad
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
@@ -51,6 +51,10 @@ class ImportReport:
 
 class NotACsv(Exception):
     """The header has neither `email` nor `user_id`."""
+
+
+_AHEAD = timedelta(days=1)
+"""Of another system's clock. What is dated later would outlast its removal."""
 
 
 @dataclass
@@ -175,6 +179,8 @@ def _row(line: bytes, layout: _Layout, hasher: KeyedHasher, given: _Defaults) ->
         at = _moment(occurred_at) if occurred_at else given.at
     except ValueError:
         return "occurred_at is not an ISO 8601 time with an offset"
+    if at > given.at + _AHEAD:
+        return "occurred_at is in the future"
     try:
         if email:
             person = Person.by_email(hasher, _EMAIL.validate_python(email))

@@ -180,7 +180,7 @@ async def examine_connector(settings: Settings, store: Store, row: ConnectorRow)
         return [attention(point, found, "connector install")]
     findings = [_state(row), *await _asked_now(settings, row)]
     async with store.read() as tx:
-        findings += await signs(tx, row.workspace_id, row.settings)
+        findings += await signs(tx, row)
         waiting, set_aside = await tx.inbox.counts(row.workspace_id)
         unmatched = await tx.events.count_unmatched(row.workspace_id)
         findings += await _behind(tx, row.workspace_id, store.now())

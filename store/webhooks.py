@@ -66,7 +66,8 @@ class WebhookAccess(SealingRepository):
         return list(rows)
 
     async def add_token(self, workspace_id: str, hash_: str) -> None:
-        """Makes a token valid, beside those that are."""
+        """Makes a token valid, beside those that are. What was refused before counts no longer."""
+        await self.forget_refused(workspace_id, self._clock() + timedelta(microseconds=1))
         await self._add(webhook_token, workspace_id=workspace_id, token_hash=hash_, created_at=self._clock())
 
     async def end_others(self, workspace_id: str, hash_: str, seconds: int) -> datetime:

@@ -81,6 +81,14 @@ def test_the_subject() -> None:
     assert refusal(subject="  ").code == ErrorCode.TEMPLATE_INVALID
 
 
+@pytest.mark.parametrize("field", ["subject", "from_name", "reply_to"])
+@pytest.mark.parametrize("control", ["\r\nBcc: x@example.com", "\n", "\0", "\x1b[31m", "\x7f"])
+def test_a_header_is_one_line(field: str, control: str) -> None:
+    refused = refusal(**{field: f"a{control}"})
+    assert refused.code == ErrorCode.TEMPLATE_INVALID
+    assert field in str(refused)
+
+
 def test_senders() -> None:
     assert refusal(from_email="Acme <hello@acme.test>").code == ErrorCode.TEMPLATE_INVALID
     assert refusal(from_email=" hello@acme.test").code == ErrorCode.TEMPLATE_INVALID

@@ -76,13 +76,14 @@ async def test_bad_lines_are_told_by_number_and_the_rest_goes_in(store: Store) -
         b",u\xc3\xa9,",
         b"bob@example.com,,yesterday",
         b"bob@example.com,,2026-01-02T03:04:05",
+        b"bob@example.com,,2999-01-02T03:04:05Z",
         b"x" * 25_000 + b"@example.com,,",
         b"bob@example.com,,,\x00",
         b"bob@example.com,,",
     ]
     report, bad = await imported(store, b"\n".join(lines))
-    assert (report.added, report.bad) == (2, 9)
-    assert [line for line, _ in bad] == [3, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert (report.added, report.bad) == (2, 10)
+    assert [line for line, _ in bad] == [3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     assert not any("bob" in problem or "xxx" in problem for _, problem in bad)
     assert names(await all_of(store)) == ["ann@example.com", "bob@example.com"]
 
