@@ -1,7 +1,6 @@
 """What happens to events after they came in: over a real server, with a sandbox that delivers badly."""
 
 import asyncio
-import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from temporalio import activity
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 from activities.forgetting import forget
 from activities.signing import new_secret
@@ -32,7 +31,6 @@ from contracts.names import BACKFILL_WORKFLOW, backfill_schedule_id, connector_w
 from contracts.send import SendRequest, SendResult, SendStatus
 from endpoint.tokens import HEADER
 from iterable.webhook_event import EMAIL_EVENTS
-from runtime.converter import data_converter
 from store.person import Person
 from store.tables import event, send
 from tests.stage import Project, Stage, served
@@ -228,51 +226,6 @@ async def test_a_kind_that_cannot_be_read_holds_up_no_other_and_nothing_is_noted
     assert [name for name, day in read if day == 1] == list(EMAIL_EVENTS)
     assert [name for name, day in read if day == 2] == [name for name in EMAIL_EVENTS if name != "emailComplaint"]
     assert [one.since for one in noted] == [since]
-
-
-@pytest.mark.parametrize("failing", [None, "emailClick"])
-async def test_a_run_that_began_in_the_old_order_replays(
-    the_stage: Stage, monkeypatch: pytest.MonkeyPatch, failing: str | None
-) -> None:
-    read: list[str] = []
-    replayed: list[str] = []
-    read_now = BackfillWorkflow._read
-
-    async def read_again(run: BackfillWorkflow, window: ExportWindow) -> BackfillResult:
-        replayed.append(window.event_name)  # a replay compares which activities there are, not what they were given
-        return await read_now(run, window)
-
-    @activity.defn(name="read_export")
-    async def read_export(window: ExportWindow) -> BackfillResult:
-        read.append(window.event_name)
-        if window.event_name == failing:
-            raise ApplicationError("no", type=ErrorCode.PROVIDER_REJECTED, non_retryable=True)
-        return BackfillResult(read=1, found=1)
-
-    queue = f"export-{uuid.uuid4().hex}"
-    since = datetime(2026, 1, 1, tzinfo=UTC)
-    unsandboxed = UnsandboxedWorkflowRunner()
-    with monkeypatch.context() as before:
-        before.setattr("workflows.backfill._reads_on", lambda: False)
-        async with Worker(
-            the_stage.client,
-            task_queue=queue,
-            workflows=[BackfillWorkflow],
-            activities=[read_export],
-            workflow_runner=unsandboxed,
-        ):
-            handle = await the_stage.client.start_workflow(
-                BACKFILL_WORKFLOW,
-                BackfillRequest(workspace_id="acme", since=since, until=since + timedelta(days=2)),
-                id=queue,
-                task_queue=queue,
-            )
-            with pytest.raises(WorkflowFailureError) if failing else contextlib.nullcontext():
-                await handle.result()
-    replayer = Replayer(workflows=[BackfillWorkflow], data_converter=data_converter, workflow_runner=unsandboxed)
-    monkeypatch.setattr(BackfillWorkflow, "_read", read_again)
-    await replayer.replay_workflow(await handle.fetch_history())
-    assert replayed == read
 
 
 async def _has_messages(project: Project, count: int) -> bool:
