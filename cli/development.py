@@ -190,7 +190,8 @@ async def _temporal_answers() -> bool:
 async def install_against_sandbox(
     development: Development, workspace_id: str, *, settings: dict[str, object] | None = None
 ) -> Workspace:
-    """A project in the sandbox, a connector for it, and the project's webhook pointed at the endpoint."""
+    """A project in the sandbox, a connector for it with all that any command needs, and the project's webhook pointed
+    at the endpoint."""
     base = f"{development.addresses.sandbox}/_sandbox"
     async with httpx.AsyncClient(timeout=10) as sandbox:
         answer = await sandbox.post(
@@ -198,12 +199,19 @@ async def install_against_sandbox(
         )
         project = answer.raise_for_status().json()
         kinds = {kind["name"].lower(): kind["id"] for kind in project["message_types"]}
+        everybody = await sandbox.post(
+            f"{development.addresses.sandbox}/us/api/lists",
+            headers={"Api-Key": project["keys"]["server"]},
+            json={"name": "Everybody"},
+        )
         wanted = ConnectorSettings.model_validate(
             {
                 "data_center": "us",
                 "project_type": "hybrid",
                 "transactional_message_type_id": kinds["transactional"],
                 "marketing_message_type_id": kinds["marketing"],
+                "all_list_id": everybody.raise_for_status().json()["listId"],
+                "default_from_email": "hello@acme.test",
                 **(settings or {}),
             }
         )
