@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -139,17 +140,35 @@ async def test_a_broadcast_from_a_file(project: Project) -> None:
     assert "would be targeted: 20" in told
     assert "bad row 21: recipient.email: " in told
     assert (await project.counts())["messages"] == 0
+    name = (project.workspace_id, broadcast_id)
+    for steer in ("pause", "retry"):  # neither takes the id from the broadcast that is yet to come
+        assert "has no broadcast" in await terminal.type("broadcast", steer, *name, ends=NOT_FOUND)
     told = await terminal.type(*run, *audience)
     assert "completed" in told
     assert "--status bad" in told
     assert (await project.counts())["messages"] == 20
-    name = (project.workspace_id, broadcast_id)
     assert "started before" in await terminal.type(*run, *audience, ends=FAILED)
     assert "completed" in await terminal.type("broadcast", "watch", *name)
     assert "recipient.email" in await terminal.type("broadcast", "recipients", *name, "--status", "bad")
     for steer in (("pause",), ("resume",), ("cancel",), ("set-rate", "5")):
-        told = await terminal.type("broadcast", steer[0], *name, *steer[1:], ends=NOT_FOUND)
-        assert "is running" in told
+        told = await terminal.type("broadcast", steer[0], *name, *steer[1:], ends=FAILED)
+        assert "has ended: completed" in told
+    assert "nothing to retry" in await terminal.type("broadcast", "retry", *name)
+
+
+async def test_a_broadcast_that_reaches_nobody(project: Project) -> None:
+    terminal, broadcast_id = Terminal(project.stage), f"brc-{uuid.uuid4().hex[:8]}"
+    request = {"workspace_id": project.workspace_id, "template": TEMPLATE.model_dump(mode="json")}
+    request |= {"audience": {"recipients": [{"recipient": {"email": "nonsense"}}]}}
+    file = project.stage.folder / f"{broadcast_id}.json"
+    file.write_text(json.dumps(request | {"broadcast_id": broadcast_id}))
+    told = await terminal.type("broadcast", "run", str(file), ends=FAILED)
+    assert "under another broadcast_id" in told
+    later, name = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}", f"{broadcast_id}-later"
+    file.write_text(json.dumps(request | {"broadcast_id": name, "send_at": later}))
+    await terminal.type("broadcast", "run", str(file), "--no-wait")
+    assert "paused" in await terminal.type("broadcast", "pause", project.workspace_id, name)
+    assert "cancelled" in await terminal.type("broadcast", "cancel", project.workspace_id, name)
 
 
 async def test_nobody_there_to_do_it(the_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
