@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from cli.connection import connected
 from cli.database import installed, opened
 from cli.output import FAILED, NOT_FOUND, USAGE, err, give, out, say, stop, table
+from cli.requests import insist_that_it_fits, request_of, text_of
 from contracts.attributes import WORKSPACE, at_start
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, RateChange
 from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
@@ -57,7 +58,7 @@ async def start_broadcast(
 
 @app.command(name="run")
 def run_command(
-    file: Annotated[typer.FileText, typer.Argument(help="A BroadcastRequest as JSON; - for standard input.")],
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="A BroadcastRequest as JSON; - for standard input.")],
     *,
     audience: Annotated[str | None, typer.Option(help="The audience's URI, in place of the request's.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Read and count, and send nothing.")] = False,
@@ -71,14 +72,11 @@ def run_command(
         changes["rate"] = rate
     if dry_run:
         changes["dry_run"] = True
-    try:
-        request = _changed(file.read(), changes)
-    except ValidationError as error:
-        refusal = refusal_of(error)
-        stop(USAGE, f"{refusal.code}: {refusal}")
+    request = request_of(BroadcastRequest, _changed(text_of(file), changes))
 
     async def do() -> None:
         async with connected() as c:
+            await insist_that_it_fits(c.temporal, request)
             try:
                 handle = await start_broadcast(c.temporal, c.settings.task_queue, request)
             except WorkflowAlreadyStartedError:
@@ -93,15 +91,15 @@ def run_command(
     _until_interrupted(do())
 
 
-def _changed(text: str, changes: dict[str, Any]) -> BroadcastRequest:
-    """A request of which some fields are given elsewhere. Raises `ValidationError`."""
+def _changed(text: str, changes: dict[str, Any]) -> str:
+    """A request of which some fields are given elsewhere."""
     try:
         given: Any = orjson.loads(text)
     except orjson.JSONDecodeError:
-        given = None
-    if isinstance(given, dict):
-        text = orjson.dumps({**given, **changes}).decode()  # pyright: ignore[reportUnknownArgumentType]
-    return BroadcastRequest.model_validate_json(text)
+        return text
+    if not isinstance(given, dict):
+        return text
+    return orjson.dumps({**given, **changes}).decode()  # pyright: ignore[reportUnknownArgumentType]
 
 
 @app.command()
@@ -278,9 +276,7 @@ def _insist_on_somebody(ended: BroadcastProgress) -> None:
     if tally.taken or tally.suppressed:
         return
     if tally.failed:
-        stop(
-            FAILED, "nobody was reached: `connector broadcast recipients` tells why, `… retry` tries again"
-        )
+        stop(FAILED, "nobody was reached: `connector broadcast recipients` tells why, `… retry` tries again")
     stop(FAILED, "nobody was targeted: correct the request or its audience and start it under another broadcast_id")
 
 

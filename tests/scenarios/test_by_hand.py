@@ -171,6 +171,26 @@ async def test_a_broadcast_that_reaches_nobody(project: Project) -> None:
     assert "cancelled" in await terminal.type("broadcast", "cancel", project.workspace_id, name)
 
 
+async def test_a_send_that_cannot_be(project: Project) -> None:
+    terminal, send_id = Terminal(project.stage), f"snd-{uuid.uuid4().hex[:8]}"
+    request = {"workspace_id": project.workspace_id, "send_id": send_id, "stream": "transactional"}
+    request |= {"recipient": {"email": "sent@example.com"}}
+    file = project.stage.folder / f"{send_id}.json"
+    large = TEMPLATE.model_copy(update={"html": "x" * 2_000_000}).model_dump(mode="json")
+    file.write_text(json.dumps(request | {"template": large}))
+    for command in ("send", "preview"):
+        told = await terminal.type(command, str(file), ends=FAILED)
+        assert "template_too_large" in told
+        assert "template_ref" in told
+    file.write_text(json.dumps(request | {"template_ref": "0" * 64}))
+    assert "template_unknown" in await terminal.type("send", str(file), ends=FAILED)
+    told = await terminal.type("send", str(file), ends=FAILED)
+    assert "started before" in told
+    assert "template_unknown" in told
+    told = await terminal.type("status", project.workspace_id, send_id, ends=NOT_FOUND)
+    assert f"iterable/{project.workspace_id}/send/{send_id}" in told
+
+
 async def test_nobody_there_to_do_it(the_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin, "_SOON_SECONDS", 0.2)
     terminal = Terminal(the_stage)
