@@ -15,7 +15,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.connection import connected
-from cli.database import installed, opened
+from cli.database import LARGEST, installed, opened
 from cli.output import FAILED, NOT_FOUND, USAGE, err, give, out, say, stop, table
 from cli.requests import insist_that_it_fits, request_of, text_of
 from contracts.attributes import WORKSPACE, at_start
@@ -200,8 +200,8 @@ def recipients(
     workspace: Workspace,
     broadcast_id: Broadcast,
     status: Annotated[str | None, typer.Option(help=f"One of {', '.join(STATUSES)}.")] = None,
-    after: Annotated[int, typer.Option(help="Rows behind this one.")] = 0,
-    limit: int = 100,
+    after: Annotated[int, typer.Option(min=0, max=LARGEST, help="Rows behind this one.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
     *,
     as_json: Json = False,
 ) -> None:

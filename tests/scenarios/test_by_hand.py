@@ -191,6 +191,14 @@ async def test_a_send_that_cannot_be(project: Project) -> None:
     assert f"iterable/{project.workspace_id}/send/{send_id}" in told
 
 
+async def test_a_back_fill_says_what_it_waits_for(project: Project) -> None:
+    yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+    backfill = ("events", "backfill", project.workspace_id, "--event", "emailSend", "--from", yesterday)
+    told = await Terminal(project.stage).type(*backfill, "--to", f"{yesterday}T12:00:00")
+    assert "it takes some 1 min; Ctrl-C leaves it running" in told
+    assert "0 read" in told
+
+
 async def test_nobody_there_to_do_it(the_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin, "_SOON_SECONDS", 0.2)
     terminal = Terminal(the_stage)
