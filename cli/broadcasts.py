@@ -66,7 +66,10 @@ def run_command(
     wait: Annotated[bool, typer.Option(help="Show the progress until it ends.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Start a broadcast (or find it) and show how it goes. Ctrl-C stops watching, not the broadcast."""
+    """Start a broadcast (or find it) and show how it goes. Ctrl-C stops watching, not the broadcast.
+
+    The exit code is 1 where nobody was reached; where only some were not, the table tells.
+    """
     changes: dict[str, Any] = {"audience": {"uri": _absolute(audience)}} if audience else {}
     if rate is not None:
         changes["rate"] = rate
