@@ -35,7 +35,7 @@ _OVERLAP = timedelta(hours=1)
 """How far a window reaches back into the one before: entries appear in exports some time after the fact (how long is
 documented nowhere), and a first report may have lacked what a later one has."""
 _FIRST_LOOK_BACK = timedelta(hours=1)
-_EXPORTS_PER_SECOND = 4 / 60 * 0.9
+EXPORTS_PER_MINUTE = 4 * 0.9
 """Iterable allows 4/min for a project; somebody else may be exporting too."""
 _LONGEST_TURN = timedelta(seconds=20)
 """Longer than the time between two exports."""
@@ -84,7 +84,9 @@ class BackfillActivities:
         with structlog.contextvars.bound_contextvars(workspace=window.workspace_id):
             with failures():
                 connector = await self._connectors.get(window.workspace_id)
-            await take_turn(self._store, window.workspace_id, "export/data.json", _EXPORTS_PER_SECOND, _LONGEST_TURN)
+            await take_turn(
+                self._store, window.workspace_id, "export/data.json", EXPORTS_PER_MINUTE / 60, _LONGEST_TURN
+            )
             name = cast("ExportType", window.event_name)
             read = found = 0
             chunk: list[dict[str, Any]] = []

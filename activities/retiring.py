@@ -13,7 +13,8 @@ from contracts.install import Retirement
 from store.store import Store
 
 UNINSTALLED = (
-    "Uninstalled by an admin: new sends are refused with connector_disabled. Switch the webhook off in Iterable."
+    "Uninstalled by an admin: new sends are refused with connector_disabled. Switch the webhook off in Iterable, if "
+    "one is set up there."
 )
 _POLL_SECONDS = 2.0
 _LONGEST_ATTEMPT = timedelta(days=1)

@@ -15,14 +15,17 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.connection import connected
-from cli.database import opened
-from cli.output import FAILED, NOT_FOUND, USAGE, give, out, say, stop, table
+from cli.database import LARGEST, installed, opened
+from cli.output import FAILED, NOT_FOUND, USAGE, err, give, out, say, stop, table
+from cli.requests import insist_that_it_fits, request_of, text_of
 from contracts.attributes import WORKSPACE, at_start
-from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, RateChange
+from contracts.broadcast import BroadcastProgress, BroadcastRequest, RateChange
 from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
 from contracts.received import refusal_of
 from runtime.process import run
+from store.broadcasts import ENDS, BroadcastRow
 from store.recipients import STATUSES
+from store.store import Store
 
 app = typer.Typer(name="broadcast", help="One template to many recipients.", no_args_is_help=True)
 Workspace = Annotated[str, typer.Argument(help="The GenieOS workspace.")]
@@ -30,9 +33,6 @@ Broadcast = Annotated[str, typer.Argument(help="The broadcast's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 _POLL_SECONDS = 1.0
 _QUERY_SECONDS = 5
-_ENDS = frozenset(
-    {BroadcastStatus.COMPLETED, BroadcastStatus.CANCELLED, BroadcastStatus.EXPIRED, BroadcastStatus.FAILED}
-)
 
 
 async def start_broadcast(
@@ -58,7 +58,7 @@ async def start_broadcast(
 
 @app.command(name="run")
 def run_command(
-    file: Annotated[typer.FileText, typer.Argument(help="A BroadcastRequest as JSON; - for standard input.")],
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="A BroadcastRequest as JSON; - for standard input.")],
     *,
     audience: Annotated[str | None, typer.Option(help="The audience's URI, in place of the request's.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Read and count, and send nothing.")] = False,
@@ -66,41 +66,43 @@ def run_command(
     wait: Annotated[bool, typer.Option(help="Show the progress until it ends.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Start a broadcast (or find it) and show how it goes. Ctrl-C stops watching, not the broadcast."""
+    """Start a broadcast (or find it) and show how it goes. Ctrl-C stops watching, not the broadcast.
+
+    The exit code is 1 where nobody was reached; where only some were not, the table tells.
+    """
     changes: dict[str, Any] = {"audience": {"uri": _absolute(audience)}} if audience else {}
     if rate is not None:
         changes["rate"] = rate
     if dry_run:
         changes["dry_run"] = True
-    try:
-        request = _changed(file.read(), changes)
-    except ValidationError as error:
-        refusal = refusal_of(error)
-        stop(USAGE, f"{refusal.code}: {refusal}")
+    request = request_of(BroadcastRequest, _changed(text_of(file), changes))
 
     async def do() -> None:
         async with connected() as c:
+            await insist_that_it_fits(c.temporal, request)
             try:
                 handle = await start_broadcast(c.temporal, c.settings.task_queue, request)
             except WorkflowAlreadyStartedError:
                 stop(FAILED, f"broadcast {request.broadcast_id!r} was started before and has ended: see `watch`")
-            if wait or dry_run:
-                await _follow(handle, as_json=as_json)
-            else:
+            if not wait and not request.dry_run:
                 say(f"started: connector broadcast watch {request.workspace_id} {request.broadcast_id}")
+                return
+            ended = await _follow(handle, as_json=as_json)
+            if not request.dry_run:
+                _insist_on_somebody(ended)
 
     _until_interrupted(do())
 
 
-def _changed(text: str, changes: dict[str, Any]) -> BroadcastRequest:
-    """A request of which some fields are given elsewhere. Raises `ValidationError`."""
+def _changed(text: str, changes: dict[str, Any]) -> str:
+    """A request of which some fields are given elsewhere."""
     try:
         given: Any = orjson.loads(text)
     except orjson.JSONDecodeError:
-        given = None
-    if isinstance(given, dict):
-        text = orjson.dumps({**given, **changes}).decode()  # pyright: ignore[reportUnknownArgumentType]
-    return BroadcastRequest.model_validate_json(text)
+        return text
+    if not isinstance(given, dict):
+        return text
+    return orjson.dumps({**given, **changes}).decode()  # pyright: ignore[reportUnknownArgumentType]
 
 
 @app.command()
@@ -117,7 +119,8 @@ def watch(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
-                await _show_stored(workspace, broadcast_id, as_json=as_json)
+                _, stands = await _stored(c.store, workspace, broadcast_id)
+                _show(stands, as_json=as_json)
                 return
             await _follow(handle, as_json=as_json)
 
@@ -169,6 +172,13 @@ def retry(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
 
     async def do() -> None:
         async with connected() as c:
+            # A run for an id that never was one would take the id from the broadcast that is meant to have it.
+            row, stands = await _stored(c.store, workspace, broadcast_id)
+            tally = stands.tally
+            if row.ended_at is not None and tally.rows and not tally.failed and not tally.open:
+                err.print("nothing to retry: nobody failed")
+                _show(stands, as_json=as_json)
+                return
             start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
                 BROADCAST_WORKFLOW,
                 BroadcastRequest(workspace_id=workspace, broadcast_id=broadcast_id, again=True),
@@ -193,8 +203,8 @@ def recipients(
     workspace: Workspace,
     broadcast_id: Broadcast,
     status: Annotated[str | None, typer.Option(help=f"One of {', '.join(STATUSES)}.")] = None,
-    after: Annotated[int, typer.Option(help="Rows behind this one.")] = 0,
-    limit: int = 100,
+    after: Annotated[int, typer.Option(min=0, max=LARGEST, help="Rows behind this one.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
     *,
     as_json: Json = False,
 ) -> None:
@@ -203,11 +213,10 @@ def recipients(
         stop(USAGE, f"status is one of {', '.join(STATUSES)}")
 
     async def do() -> None:
-        async with opened() as store, store.read() as tx:
-            known = await tx.broadcasts.get(workspace, broadcast_id)
-            entries = await tx.recipients.page(workspace, broadcast_id, after, limit, status)
-        if known is None:
-            stop(NOT_FOUND, f"workspace {workspace!r} has no broadcast {broadcast_id!r}")
+        async with opened() as store:
+            await _stored(store, workspace, broadcast_id)
+            async with store.read() as tx:
+                entries = await tx.recipients.page(workspace, broadcast_id, after, limit, status)
         if as_json:
             give([entry.model_dump(mode="json") for entry in entries])
             return
@@ -220,7 +229,7 @@ def recipients(
 # ── showing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _follow(handle: WorkflowHandle[Any, BroadcastProgress], *, as_json: bool) -> None:
+async def _follow(handle: WorkflowHandle[Any, BroadcastProgress], *, as_json: bool) -> BroadcastProgress:
     """The progress on one line, until the run ends; then its result."""
     ended = asyncio.ensure_future(handle.result())
     with Progress(
@@ -239,7 +248,9 @@ async def _follow(handle: WorkflowHandle[Any, BroadcastProgress], *, as_json: bo
             if found is not None:
                 bar.update(line, completed=found.done or 0.0, description=found.status.value, counts=_counts(found))
             await asyncio.wait({ended}, timeout=_POLL_SECONDS)
-    _show(ended.result(), as_json=as_json)
+    progress = ended.result()
+    _show(progress, as_json=as_json)
+    return progress
 
 
 async def _asked(handle: WorkflowHandle[Any, BroadcastProgress]) -> BroadcastProgress | None:
@@ -251,14 +262,25 @@ async def _asked(handle: WorkflowHandle[Any, BroadcastProgress]) -> BroadcastPro
         return None
 
 
-async def _show_stored(workspace: str, broadcast_id: str, *, as_json: bool) -> None:
-    """What the store has of a broadcast that Temporal no longer knows."""
-    async with opened() as store, store.read() as tx:
+async def _stored(store: Store, workspace: str, broadcast_id: str) -> tuple[BroadcastRow, BroadcastProgress]:
+    """A broadcast as the store has it, whether Temporal still knows it or not; or the end of the command."""
+    await installed(store, workspace)
+    async with store.read() as tx:
         row = await tx.broadcasts.get(workspace, broadcast_id)
         lanes = await tx.broadcasts.lanes(workspace, broadcast_id)
     if row is None:
         stop(NOT_FOUND, f"workspace {workspace!r} has no broadcast {broadcast_id!r}")
-    _show(row.progress(lanes.values()), as_json=as_json)
+    return row, row.progress(lanes.values())
+
+
+def _insist_on_somebody(ended: BroadcastProgress) -> None:
+    """A broadcast of which some failed did what was asked; one that reached nobody, for whom it could, did not."""
+    tally = ended.tally
+    if tally.taken or tally.suppressed:
+        return
+    if tally.failed:
+        stop(FAILED, "nobody was reached: `connector broadcast recipients` tells why, `… retry` tries again")
+    stop(FAILED, "nobody was targeted: correct the request or its audience and start it under another broadcast_id")
 
 
 def _show(progress: BroadcastProgress, *, as_json: bool) -> None:
@@ -298,11 +320,14 @@ def _update(workspace: str, broadcast_id: str, name: str, *args: RateChange, as_
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
-                stop(NOT_FOUND, f"no broadcast {broadcast_id!r} of {workspace!r} is running")
+                row, _ = await _stored(c.store, workspace, broadcast_id)
+                how = f"has ended: {row.status}" if row.status in ENDS else f"is {row.status}, but its run is gone"
+                stop(FAILED, f"broadcast {broadcast_id!r} {how}. See `connector broadcast watch`")
         if as_json:
             give(answer)
-        else:
-            say(f"{answer.status}: {_counts(answer)}")
+            return
+        is_going = name == "cancel" and answer.status not in ENDS  # what is under way is followed to its end
+        say(f"{'being cancelled' if is_going else answer.status}: {_counts(answer)}")
 
     run(do())
 

@@ -13,6 +13,8 @@ from store.keyring import KeyringError
 from store.store import OlderSchema, Store
 
 _RING = "Commands need the master keys that the worker has: CONNECTOR_MASTER_KEY_FILE (docs/operations.md, Keys)"
+LARGEST = 2**63 - 1
+"""A database has no id and no cursor beyond it."""
 
 
 @asynccontextmanager

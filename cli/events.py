@@ -1,5 +1,6 @@
 """`connector events …`: what happened to events after they came in."""
 
+import math
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated
@@ -8,19 +9,21 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
+from activities.backfill import EXPORTS_PER_MINUTE
 from activities.push import wake_push
 from activities.receivers import ReceiverRefused, check_receiver
 from activities.signing import new_secret
 from activities.waking import wake_inboxes
 from cli.connection import connected
-from cli.database import installed, opened
-from cli.output import FAILED, NOT_FOUND, USAGE, give, say, stop, table
+from cli.database import LARGEST, installed, opened
+from cli.output import FAILED, NOT_FOUND, USAGE, err, give, say, stop, table
 from contracts.attributes import WORKSPACE, at_start
 from contracts.backfill import BackfillRequest, BackfillResult
 from contracts.names import BACKFILL_WORKFLOW, RETRY_SIGNAL, backfill_schedule_id
 from contracts.received import refusal_of
 from iterable.webhook_event import EMAIL_EVENTS
 from runtime.process import run
+from workflows.backfill import WINDOW
 
 app = typer.Typer(
     name="events", help="Look after events: problems, unmatched ones, back-fill, push.", no_args_is_help=True
@@ -63,7 +66,9 @@ def list_problems(workspace: Workspace, *, limit: Limit = 100, as_json: Json = F
 @app.command()
 def replay(
     workspace: Workspace,
-    id_: Annotated[int | None, typer.Option("--id", help="One event, by its id in list-problems.")] = None,
+    id_: Annotated[
+        int | None, typer.Option("--id", min=-LARGEST, max=LARGEST, help="One event, by its id in list-problems.")
+    ] = None,
     *,
     all_: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
 ) -> None:
@@ -86,7 +91,8 @@ def replay(
 
 @app.command()
 def discard(
-    workspace: Workspace, id_: Annotated[int, typer.Option("--id", help="One entry, by its id in list-problems.")]
+    workspace: Workspace,
+    id_: Annotated[int, typer.Option("--id", min=-LARGEST, max=LARGEST, help="One entry, by its id in list-problems.")],
 ) -> None:
     """Drop an entry that was set aside, for good: what nobody will ever be able to read."""
 
@@ -149,15 +155,15 @@ def backfill(
     unknown = sorted(set(event or []) - set(EMAIL_EVENTS))
     if unknown:
         stop(USAGE, f"unknown events: {', '.join(unknown)}; there are {', '.join(EMAIL_EVENTS)}")
+    since, until = since.replace(tzinfo=UTC), datetime.now(UTC) if until is None else until.replace(tzinfo=UTC)
     try:
-        request = BackfillRequest(
-            workspace_id=workspace,
-            since=since.replace(tzinfo=UTC),
-            until=datetime.now(UTC) if until is None else until.replace(tzinfo=UTC),
-            event_names=event or [],
-        )
+        request = BackfillRequest(workspace_id=workspace, since=since, until=until, event_names=event or [])
     except ValidationError as error:
         stop(USAGE, f"{refusal_of(error)}")
+
+    id_ = f"{backfill_schedule_id(workspace)}/{uuid.uuid4().hex[:8]}"
+    exports = math.ceil((until - since) / WINDOW) * len(event or EMAIL_EVENTS)
+    minutes = math.ceil(exports / EXPORTS_PER_MINUTE)
 
     async def do() -> None:
         async with connected() as c:
@@ -165,19 +171,24 @@ def backfill(
             handle = await c.temporal.start_workflow(
                 BACKFILL_WORKFLOW,
                 request,
-                id=f"{backfill_schedule_id(workspace)}/{uuid.uuid4().hex[:8]}",
+                id=id_,
                 task_queue=c.settings.task_queue,
                 result_type=BackfillResult,
-                static_summary=f"reads Iterable's export for {workspace} from {request.since:%Y-%m-%d %H:%M} UTC",
+                static_summary=f"reads Iterable's export for {workspace} from {since:%Y-%m-%d %H:%M} UTC",
                 search_attributes=at_start({WORKSPACE: workspace}),
             )
             if not wait:
-                say(f"reading: {handle.id}")
+                say(f"reading: {id_}")
                 return
+            told = f"Iterable allows four exports a minute, so it takes some {minutes} min; Ctrl-C leaves it running"
+            err.print(f"[dim]· run {id_}: {told}[/]")
             result: BackfillResult = await handle.result()
         say(f"{result.read} read, {result.found} of them new")
 
-    run(do())
+    try:
+        run(do())
+    except KeyboardInterrupt:
+        say(f"stopped waiting; the run goes on: {id_}")
 
 
 @app.command(name="push-to")
@@ -252,7 +263,7 @@ def push_status(workspace: Workspace, *, as_json: Json = False) -> None:
 @app.command(name="push-replay")
 def push_replay(
     workspace: Workspace,
-    after: Annotated[int, typer.Option("--from", min=0, help="Send again what came after this cursor.")],
+    after: Annotated[int, typer.Option("--from", min=0, max=LARGEST, help="Send again what came after this cursor.")],
 ) -> None:
     """Push again from a cursor on; also switches a push on that was switched off."""
 

@@ -8,6 +8,7 @@ from rich.markup import escape
 from activities.rendering import differences
 from cli.connection import connected
 from cli.output import FAILED, give, say, stop
+from cli.requests import insist_that_it_fits
 from cli.sending import send_accepted
 from cli.showing import say_warnings
 from contracts.preview import Preview
@@ -31,6 +32,7 @@ def preview(request: SendRequest, *, against: str | None, html_to: Path | None, 
 async def _made(request: SendRequest) -> tuple[SendResult, Preview]:
     dry = request.model_copy(update={"dry_run": True, "send_id": f"preview-{uuid.uuid4().hex}"})
     async with connected() as c:
+        await insist_that_it_fits(c.temporal, dry)
         result = await send_accepted(c.temporal, c.settings.task_queue, dry)
         async with c.store.read() as tx:
             made = await tx.previews.get(dry.workspace_id, dry.send_id)

@@ -8,6 +8,7 @@ import typer
 from cli.database import installed, opened
 from cli.output import NOT_FOUND, give, say, stop
 from cli.showing import event_rows, say_connector, show_result, skip_advice
+from contracts.names import send_workflow_id
 from runtime.process import run
 
 app = typer.Typer()
@@ -40,7 +41,7 @@ def status(
                     return
                 sent = await tx.sends.get(workspace, send_id)
                 if sent is None:
-                    stop(NOT_FOUND, f"no send {send_id!r} has reached the ledger of {workspace!r}")
+                    stop(NOT_FOUND, _unknown(workspace, send_id))
                 events = await tx.events.of_sends(workspace, [send_id])
             show_result(send_id, sent.result(events.get(send_id, [])), as_json=as_json)
 
@@ -66,7 +67,7 @@ def timeline(
                     entries = await tx.events.page(workspace, seen, 1_000, send_id)
                     known = await tx.sends.get(workspace, send_id)
                 if known is None and not follow:
-                    stop(NOT_FOUND, f"no send {send_id!r} has reached the ledger of {workspace!r}")
+                    stop(NOT_FOUND, _unknown(workspace, send_id))
                 if as_json:
                     for entry in entries:
                         give(entry)
@@ -84,3 +85,11 @@ def timeline(
         run(do())
     except KeyboardInterrupt:
         return
+
+
+def _unknown(workspace: str, send_id: str) -> str:
+    """One that was refused first is not in the ledger, and nothing that this command asks knows of it."""
+    run_id = send_workflow_id(workspace, send_id)
+    return (
+        f"no send {send_id!r} has reached the ledger of {workspace!r}. If one was started, its run {run_id} tells why"
+    )

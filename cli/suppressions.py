@@ -18,7 +18,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from activities.suppressing import Path as SendPath
 from activities.suppressing import blocking, entry_of
 from cli.connection import connected
-from cli.database import installed, opened
+from cli.database import LARGEST, installed, opened
 from cli.importing import ImportReport, NotACsv, import_suppressions
 from cli.output import FAILED, NOT_FOUND, USAGE, err, give, say, stop, table
 from contracts import attributes
@@ -53,7 +53,7 @@ _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
 def list_command(
     workspace: Workspace,
     cause: Annotated[Cause | None, typer.Option(help="Only of this cause.")] = None,
-    after: Annotated[int, typer.Option(help="Only what changed after this cursor.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=LARGEST, help="Only what changed after this cursor.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=_PAGE, help="At most so many.")] = 50,
     *,
     lifted: Annotated[bool, typer.Option("--lifted", help="With those that were lifted.")] = False,
@@ -226,6 +226,8 @@ def import_command(
         stop(USAGE, f"{error}")
     except OSError as error:
         stop(USAGE, f"cannot read or write a file: {error.strerror}")
+    if not (report.added or report.skipped or report.bad):
+        stop(FAILED, f"{file} has no row")
     if as_json:
         give({"added": report.added, "skipped": report.skipped, "bad": report.bad})
     else:

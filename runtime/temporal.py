@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 DEFAULT_ADDRESS = "localhost:7233"
 _REASON_CHARACTERS = 300
+_ANSWER_SECONDS = 10.0
+"""Until then a server that is there has answered; one that is stopped takes connections all the same."""
 
 
 async def connect(
@@ -48,13 +50,17 @@ async def connect(
     converter = converter_of(settings or Settings(), store)
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", DEFAULT_ADDRESS)
-    return await Client.connect(
-        **config,
-        data_converter=converter,
-        interceptors=interceptors,
-        runtime=runtime or make_runtime(),
-        lazy=lazy,
-    )
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await Client.connect(
+                **config,
+                data_converter=converter,
+                interceptors=interceptors,
+                runtime=runtime or make_runtime(),
+                lazy=lazy,
+            )
+    except TimeoutError:
+        raise RuntimeError(f"nothing came back within {_ANSWER_SECONDS:.0f} s") from None
 
 
 def why(error: RuntimeError) -> str:

@@ -53,7 +53,9 @@ def cli(in_store: InStore[None]) -> Callable[..., Result]:
 def test_a_project_of_user_ids_is_told_the_user_id(
     cli: Callable[..., Result], args: tuple[str, ...], exits: int
 ) -> None:
-    assert cli(*args).exit_code == exits
+    result = cli(*args)
+    assert result.exit_code == exits
+    assert ("nothing is sent to this person ever again" in result.stdout) == (exits == OK)
 
 
 def test_an_address_that_finds_nobody_is_refused_and_nothing_is_done(

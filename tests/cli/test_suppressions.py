@@ -133,3 +133,6 @@ def test_an_import_tells_of_bad_lines_and_fails_softly(cli: Cli, tmp_path: Path)
     assert bad.read_text() == "3: not an address\n4: not an address\n6: not an address\n"
     assert "line 3: not an address" in result.stderr
     cli("import", "acme", str(tmp_path / "none.csv"), exits=USAGE)
+    for nothing in ("", "email\n"):
+        file.write_text(nothing)
+        assert "has no row" in cli("import", "acme", str(file), exits=FAILED).stderr

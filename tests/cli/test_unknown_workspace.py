@@ -27,6 +27,7 @@ from tests.cli.conftest import InStore
         "events unmatched nobody",
         "events push-status nobody",
         "shadows list nobody",
+        "broadcast recipients nobody b1",
     ],
 )
 def test_an_unknown_workspace(

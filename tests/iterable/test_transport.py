@@ -111,10 +111,8 @@ async def test_a_host_without_tls_is_not_taken() -> None:
 
 async def test_no_free_connection_is_not_taken() -> None:
     """A hundred calls wait for answers; one more finds no connection in time, and never leaves."""
-    async with serving(says(), Timeouts(connect=60.0, pool=0.1, write=60.0, read=100.0, total=200.0)) as (
-        client,
-        server,
-    ):
+    timeouts = Timeouts(connect=60.0, pool=0.1, write=60.0, read=100.0, total=200.0)
+    async with serving(says(), timeouts) as (client, server):
         waiting = [asyncio.create_task(client.channels.all()) for _ in range(100)]
         await server.has_read(100)
         with pytest.raises(NotConnected) as caught:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -139,17 +140,63 @@ async def test_a_broadcast_from_a_file(project: Project) -> None:
     assert "would be targeted: 20" in told
     assert "bad row 21: recipient.email: " in told
     assert (await project.counts())["messages"] == 0
+    name = (project.workspace_id, broadcast_id)
+    for steer in ("pause", "retry"):  # neither takes the id from the broadcast that is yet to come
+        assert "has no broadcast" in await terminal.type("broadcast", steer, *name, ends=NOT_FOUND)
     told = await terminal.type(*run, *audience)
     assert "completed" in told
     assert "--status bad" in told
     assert (await project.counts())["messages"] == 20
-    name = (project.workspace_id, broadcast_id)
     assert "started before" in await terminal.type(*run, *audience, ends=FAILED)
     assert "completed" in await terminal.type("broadcast", "watch", *name)
     assert "recipient.email" in await terminal.type("broadcast", "recipients", *name, "--status", "bad")
     for steer in (("pause",), ("resume",), ("cancel",), ("set-rate", "5")):
-        told = await terminal.type("broadcast", steer[0], *name, *steer[1:], ends=NOT_FOUND)
-        assert "is running" in told
+        told = await terminal.type("broadcast", steer[0], *name, *steer[1:], ends=FAILED)
+        assert "has ended: completed" in told
+    assert "nothing to retry" in await terminal.type("broadcast", "retry", *name)
+
+
+async def test_a_broadcast_that_reaches_nobody(project: Project) -> None:
+    terminal, broadcast_id = Terminal(project.stage), f"brc-{uuid.uuid4().hex[:8]}"
+    request = {"workspace_id": project.workspace_id, "template": TEMPLATE.model_dump(mode="json")}
+    request |= {"audience": {"recipients": [{"recipient": {"email": "nonsense"}}]}}
+    file = project.stage.folder / f"{broadcast_id}.json"
+    file.write_text(json.dumps(request | {"broadcast_id": broadcast_id}))
+    told = await terminal.type("broadcast", "run", str(file), ends=FAILED)
+    assert "under another broadcast_id" in told
+    later, name = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}", f"{broadcast_id}-later"
+    file.write_text(json.dumps(request | {"broadcast_id": name, "send_at": later}))
+    await terminal.type("broadcast", "run", str(file), "--no-wait")
+    assert "paused" in await terminal.type("broadcast", "pause", project.workspace_id, name)
+    assert "cancelled" in await terminal.type("broadcast", "cancel", project.workspace_id, name)
+
+
+async def test_a_send_that_cannot_be(project: Project) -> None:
+    terminal, send_id = Terminal(project.stage), f"snd-{uuid.uuid4().hex[:8]}"
+    request = {"workspace_id": project.workspace_id, "send_id": send_id, "stream": "transactional"}
+    request |= {"recipient": {"email": "sent@example.com"}}
+    file = project.stage.folder / f"{send_id}.json"
+    large = TEMPLATE.model_copy(update={"html": "x" * 2_000_000}).model_dump(mode="json")
+    file.write_text(json.dumps(request | {"template": large}))
+    for command in ("send", "preview"):
+        told = await terminal.type(command, str(file), ends=FAILED)
+        assert "template_too_large" in told
+        assert "template_ref" in told
+    file.write_text(json.dumps(request | {"template_ref": "0" * 64}))
+    assert "template_unknown" in await terminal.type("send", str(file), ends=FAILED)
+    told = await terminal.type("send", str(file), ends=FAILED)
+    assert "started before" in told
+    assert "template_unknown" in told
+    told = await terminal.type("status", project.workspace_id, send_id, ends=NOT_FOUND)
+    assert f"iterable/{project.workspace_id}/send/{send_id}" in told
+
+
+async def test_a_back_fill_says_what_it_waits_for(project: Project) -> None:
+    yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+    backfill = ("events", "backfill", project.workspace_id, "--event", "emailSend", "--from", yesterday)
+    told = await Terminal(project.stage).type(*backfill, "--to", f"{yesterday}T12:00:00")
+    assert "it takes some 1 min; Ctrl-C leaves it running" in told
+    assert "0 read" in told
 
 
 async def test_nobody_there_to_do_it(the_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,8 +134,6 @@ async def test_a_connectors_whole_life(admin: Admin) -> None:
     assert (await admin.test()).ok
     path = f"/webhooks/iterable/{workspace_id}"
     assert (await stage.endpoint_http.post(path, json=[], headers={HEADER: token})).status_code == 401
-    status = await admin.becomes(ConnectorState.DEGRADED)  # somebody knocks with a token that is none
-    assert "wrong token" in (status.reason or "")
 
     await stage.admin.pause(workspace_id)
     assert await admin.send() == ErrorCode.CONNECTOR_DISABLED
