@@ -23,6 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=["sqlite", "postgresql"], default="sqlite", help="what the stage stands on")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long ones come first: one that begins when the others are done keeps all but one process idle."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture
 def keyring() -> Keyring:
     """A ring with one fresh key."""

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.scenario
+@pytest.mark.long
 @pytest.mark.parametrize(("policy", "seed"), [("at_most_once", "1"), ("at_least_once", "2")])
 async def test_what_is_promised_holds_while_everything_is_killed(policy: str, seed: str) -> None:
     plan = ["--sends", "12", "--seed", seed, "--policy", policy, "--kill-every", "8"]

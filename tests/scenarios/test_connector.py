@@ -91,6 +91,7 @@ def legs(report: TestReport) -> dict[str, Level]:
     return {leg.point: leg.level for leg in report.legs}
 
 
+@pytest.mark.long
 async def test_a_connectors_whole_life(admin: Admin) -> None:
     stage, workspace_id, key = admin.stage, admin.workspace_id, SecretStr(admin.made["keys"]["server"])
     assert await admin.send() == ErrorCode.CONNECTOR_NOT_INSTALLED

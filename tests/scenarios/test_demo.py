@@ -11,7 +11,7 @@ import pytest
 
 from store.keyring import Keyring, parse_keys
 
-pytestmark = [pytest.mark.scenario, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.scenario, pytest.mark.long, pytest.mark.timeout(240)]
 
 
 async def demo(folder: Path) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from bench.kills import VICTIMS, flood_and_kill
 
-pytestmark = [pytest.mark.scenario, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.scenario, pytest.mark.long, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
