@@ -38,7 +38,7 @@ dev: $(READY) ## Keep the whole stack up until Ctrl-C: Temporal with its UI, san
 
 # Stories mostly wait, so more processes than cores pay.
 test: $(READY) ## Run every test
-	@$(BIN)/python -m pytest -n 3 --dist worksteal
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 test-postgresql: $(READY) ## Run every story once more, on PostgreSQL
 	@$(BIN)/python -m pytest -n 3 --dist worksteal tests/scenarios --database postgresql
