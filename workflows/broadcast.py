@@ -147,8 +147,7 @@ class BroadcastWorkflow:
         opened = self._opened
         if opened is not None and opened.ended_as is not None and (self._ending is None or self._lane is None):
             return opened.ended_as, opened.ended_because
-        has_expired = opened is not None and opened.has_expired
-        return self._ending or (BroadcastStatus.EXPIRED if has_expired else BroadcastStatus.COMPLETED), None
+        return self._ending or BroadcastStatus.COMPLETED, None
 
     async def _open(self, request: BroadcastRequest) -> OpenedBroadcast:
         """Waited for although the run is cancelled meanwhile: what it wrote down needs an end."""
