@@ -125,8 +125,7 @@ class BackfillActivities:
             with failures():
                 connector = await self._connectors.get(request.workspace_id)
             async with self._store.read() as tx:
-                row = await tx.sends.get(request.workspace_id, request.send_id)
-                attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
+                row, attempts = await tx.sends.with_attempts(request.workspace_id, request.send_id)
             began = [one.started_at for one in attempts if one.may_have_reached]
             if row is None or not began:
                 return 0

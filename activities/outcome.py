@@ -46,12 +46,13 @@ class OutcomeActivities:
     async def _case(self, request: FindOutcomeRequest) -> Case:
         async with self._store.read() as tx:
             proven = await tx.events.proven_at(request.workspace_id, [request.send_id])
+            row, attempts = await tx.sends.with_attempts(request.workspace_id, request.send_id)
             return Case(
                 workspace_id=request.workspace_id,
                 send_id=request.send_id,
                 recipient=request.recipient,
-                row=await tx.sends.get(request.workspace_id, request.send_id),
-                attempts=await tx.sends.attempts(request.workspace_id, request.send_id),
+                row=row,
+                attempts=attempts,
                 proven_at=proven.get(request.send_id),
                 answered_since=request.answered_since,
             )

@@ -58,8 +58,7 @@ class TargetActivities:
 
     async def _known(self, request: TargetRequest) -> TargetOutcome | None:
         async with self._store.read() as tx:
-            row = await tx.sends.get(request.workspace_id, request.send_id)
-            attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
+            row, attempts = await tx.sends.with_attempts(request.workspace_id, request.send_id)
         return known_outcome(row, attempts, excused=request.excused)
 
     async def _attempt(self, request: TargetRequest, connector: InForce) -> TargetOutcome:
@@ -91,8 +90,7 @@ class TargetActivities:
         """Waits for its turn: the number of the attempt that begins; or the outcome, where an earlier one has it or
         none may begin any more."""
         async with self._store.begin() as tx:
-            row = await tx.sends.get(request.workspace_id, request.send_id)
-            attempts = await tx.sends.attempts(request.workspace_id, request.send_id)
+            row, attempts = await tx.sends.with_attempts(request.workspace_id, request.send_id)
             known = known_outcome(row, attempts, excused=request.excused)
             if known is not None:
                 return known

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Insert,
     Integer,
     LargeBinary,
+    Row,
     String,
     Table,
     Text,
@@ -138,6 +139,11 @@ class Repository:
         """Adds a row, unless it is there already."""
         await self._connection.execute(_unless_there(self._connection.dialect.name, table), values)
 
+    async def _add_or_none(self, table: Table, **values: Any) -> Row[Any] | None:
+        """Adds a row and returns it; None where it is there already."""
+        added = await self._connection.execute(_unless_there(self._connection.dialect.name, table, back=True), values)
+        return added.one_or_none()
+
     def _upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows ON CONFLICT in this engine's dialect."""
         return _upsert(self._connection.dialect.name, table)
@@ -148,8 +154,9 @@ def _upsert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
 
 
 @cache
-def _unless_there(dialect: str, table: Table) -> Insert:
-    return _upsert(dialect, table).on_conflict_do_nothing()
+def _unless_there(dialect: str, table: Table, *, back: bool = False) -> Insert:
+    added = _upsert(dialect, table).on_conflict_do_nothing()
+    return added.returning(table) if back else added
 
 
 def _base64(value: object) -> str:

@@ -140,6 +140,12 @@ MAY_HAVE_REACHED = attempt.c.end.is_(None) | (attempt.c.end != NOT_TAKEN)
 _IS = (send.c.workspace_id == bindparam("of_workspace")) & (send.c.send_id == bindparam("of_send"))
 _ITS = (attempt.c.workspace_id == bindparam("of_workspace")) & (attempt.c.send_id == bindparam("of_send"))
 _GET = select(send).where(_IS)
+_WITH_ATTEMPTS = (
+    select(send, *(column.label(f"attempt_{column.name}") for column in ATTEMPT))
+    .outerjoin(attempt, (attempt.c.workspace_id == send.c.workspace_id) & (attempt.c.send_id == send.c.send_id))
+    .where(_IS)
+    .order_by(attempt.c.number)
+)
 _ATTEMPTS = select(*ATTEMPT).where(_ITS).order_by(attempt.c.number)
 _TARGET = (
     update(send)
@@ -169,10 +175,12 @@ class Sends(Repository):
     async def claim(self, wanted: Claim) -> SendRow:
         """Takes the send id, unless it is taken. The row that holds it now: the caller's own where `run_id` is."""
         now = self._clock()
-        await self._add(send, **asdict(wanted), created_at=now, changed_at=now)
+        mine = await self._add_or_none(send, **asdict(wanted), created_at=now, changed_at=now)
+        if mine is not None:
+            return _send(mine)
         row = await self.get(wanted.workspace_id, wanted.send_id)
         if row is None:
-            raise RuntimeError("the row that was just written is not there")
+            raise RuntimeError("the row that holds the id is not there")
         return row
 
     async def take_over(self, workspace_id: str, send_id: str, run_id: str) -> None:
@@ -191,6 +199,13 @@ class Sends(Repository):
         """One send."""
         row = (await self._connection.execute(_GET, _of(workspace_id, send_id))).one_or_none()
         return None if row is None else _send(row)
+
+    async def with_attempts(self, workspace_id: str, send_id: str) -> tuple[SendRow | None, list[Attempt]]:
+        """One send and every attempt so far, oldest first, in one round trip."""
+        rows = (await self._connection.execute(_WITH_ATTEMPTS, _of(workspace_id, send_id))).all()
+        if not rows:
+            return None, []
+        return _send(rows[0]), [Attempt(*row[-len(ATTEMPT) :]) for row in rows if row.attempt_number is not None]
 
     async def by_ids(self, workspace_id: str, send_ids: Sequence[str]) -> dict[str, SendRow]:
         """Sends by id; unknown ids are absent."""

@@ -6,7 +6,7 @@ from sqlalchemy.exc import IntegrityError
 from contracts.send import SendStatus
 from contracts.shadow import Shadow
 from contracts.warning import SendWarning, WarningCode
-from store.sends import Claim, SendIsOver, Standing
+from store.sends import NOT_TAKEN, Claim, SendIsOver, Standing
 from store.store import Store
 
 SHADOW = Shadow(template_id=1, campaign_id=2)
@@ -45,6 +45,25 @@ async def test_an_attempt_number_can_begin_only_once(store: Store) -> None:
     with pytest.raises(IntegrityError):
         async with store.begin() as tx:
             await tx.sends.begin_attempt("acme", "s1", 1, SHADOW)
+
+
+async def test_a_send_and_its_attempts_are_read_together(store: Store) -> None:
+    async with store.begin() as tx:
+        for send_id in ("s1", "s2"):
+            await tx.sends.claim(claim(send_id=send_id))
+        for number in (2, 1):
+            await tx.sends.begin_attempt("acme", "s1", number, SHADOW)
+        await tx.sends.end_attempt("acme", "s1", 1, NOT_TAKEN)
+    async with store.read() as tx:
+        row, attempts = await tx.sends.with_attempts("acme", "s1")
+        assert row == await tx.sends.get("acme", "s1")
+        assert attempts == await tx.sends.attempts("acme", "s1")
+        assert [(one.number, one.campaign_id, one.end) for one in attempts] == [
+            (1, SHADOW.campaign_id, NOT_TAKEN),
+            (2, SHADOW.campaign_id, None),
+        ]
+        assert await tx.sends.with_attempts("acme", "s2") == (await tx.sends.get("acme", "s2"), [])
+        assert await tx.sends.with_attempts("acme", "s3") == (None, [])
 
 
 @pytest.mark.parametrize("status", [SendStatus.FAILED, SendStatus.CANCELLED, SendStatus.SUPPRESSED])
