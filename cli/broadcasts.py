@@ -294,8 +294,8 @@ def _show(progress: BroadcastProgress, *, as_json: bool) -> None:
     if survey is not None:
         say(f"would be targeted: {survey.sendable:,}, in about {survey.seconds:,.0f} s at the allowed rate")
         say(f"requests to Iterable: {survey.calls:,}; billable Temporal actions: {survey.actions:,}")
-        for number, problem in zip(survey.bad_rows, survey.bad_because, strict=False):
-            say(f"bad row {number}: {escape(problem)}")
+        for bad in survey.bad_rows:
+            say(f"bad row {bad.row}: {escape(bad.reason)}")
         for name, count in survey.missing.items():
             say(f"no data for {escape(name)}: {count:,} recipients")
     elif progress.tally.bad:
