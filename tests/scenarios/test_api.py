@@ -52,6 +52,9 @@ async def test_a_settings_page_installs_changes_tests_and_removes(the_stage: Sta
         assert (answer.status_code, answer.json()["code"]) == (404, "connector_not_installed")
     refused = await ask("PUT", status=422, settings=wanted, api_key="dead".ljust(32, "0"))
     assert refused["code"] == "api_key_invalid"
+    stands = await ask("GET")
+    assert (stands["state"], stands["refused"]) == ("validating", True)
+    assert stands["reason"].startswith("api_key_invalid: ")
     installed = await ask("PUT", settings=wanted, api_key=key)
     assert installed["webhook_token"]
     assert installed["status"]["state"] == "awaiting_webhook"
