@@ -114,7 +114,7 @@ async def test_nothing_is_looked_at_before_the_token(the_stage: Stage) -> None:
 
 async def test_a_body_is_read_no_further_than_allowed(the_stage: Stage, project: Project) -> None:
     answer = await the_stage.endpoint_http.put(path_of(project), content=b" " * 16_000_001, headers=HEADERS)
-    assert answer.status_code == 413
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
