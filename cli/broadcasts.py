@@ -78,7 +78,7 @@ def run_command(
     request = request_of(BroadcastRequest, _changed(text_of(file), changes))
 
     async def do() -> None:
-        async with connected() as c:
+        async with connected(request.workspace_id) as c:
             await insist_that_it_fits(c.temporal, request)
             try:
                 handle = await start_broadcast(c.temporal, c.settings.task_queue, request)
@@ -110,7 +110,7 @@ def watch(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
     """Show how a broadcast goes, until it ends or Ctrl-C."""
 
     async def do() -> None:
-        async with connected() as c:
+        async with connected(workspace) as c:
             handle = c.temporal.get_workflow_handle(
                 broadcast_workflow_id(workspace, broadcast_id), result_type=BroadcastProgress
             )
@@ -171,7 +171,7 @@ def retry(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
     """
 
     async def do() -> None:
-        async with connected() as c:
+        async with connected(workspace) as c:
             # A run for an id that never was one would take the id from the broadcast that is meant to have it.
             row, stands = await _stored(c.store, workspace, broadcast_id)
             tally = stands.tally
@@ -311,7 +311,7 @@ def _counts(progress: BroadcastProgress) -> str:
 
 def _update(workspace: str, broadcast_id: str, name: str, *args: RateChange, as_json: bool) -> None:
     async def do() -> None:
-        async with connected() as c:
+        async with connected(workspace) as c:
             handle = c.temporal.get_workflow_handle(broadcast_workflow_id(workspace, broadcast_id))
             try:
                 answer: BroadcastProgress = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
