@@ -12,7 +12,7 @@ from activities.send import check_identity, stands_for
 from activities.sources import Empty
 from activities.suppressing import Path, check
 from activities.targeting import below
-from contracts.broadcast import AudienceRow, BroadcastRequest, Survey, Tally
+from contracts.broadcast import AudienceRow, BadRow, BroadcastRequest, Survey, Tally
 from contracts.errors import ConnectorError
 from contracts.template import Template
 from store.store import Store
@@ -39,7 +39,7 @@ class Surveyor:
         self._seen: set[int] = set()
         self._counts: Counter[str] = Counter()
         self._missing: Counter[str] = Counter()
-        self._bad: list[tuple[int, str]] = []
+        self._bad: list[BadRow] = []
 
     async def survey(self, audience: Audience) -> tuple[Tally, Survey]:
         """Reads it to its end. Raises `ConnectorError` where it cannot be read."""
@@ -63,7 +63,7 @@ class Surveyor:
             if isinstance(row, str):
                 self._counts["bad"] += 1
                 if len(self._bad) < _MOST_NUMBERS:
-                    self._bad.append((one.number, row))
+                    self._bad.append(BadRow(row=one.number, reason=row))
                 continue
             known_as = self._store.hasher.all_of(row.recipient.email, row.recipient.user_id)
             if self._is_known(stands_for(known_as, self._connector.settings)):
@@ -104,8 +104,7 @@ class Surveyor:
         return Survey(
             sendable=sendable,
             missing=dict(self._missing.most_common(_MOST_NUMBERS)),
-            bad_rows=[number for number, _ in self._bad],
-            bad_because=[problem for _, problem in self._bad],
+            bad_rows=self._bad,
             seconds=round(seconds, 1),
             calls=sendable + profiles,
             actions=_ACTIONS_A_RUN + math.ceil(seconds / _PAGE_SECONDS) * _ACTIONS_A_PAGE,

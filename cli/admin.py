@@ -28,12 +28,16 @@ _PATIENCE_SECONDS = 150.0
 """Longer than a check may take while Iterable is away."""
 
 
-def run_admin(do: Callable[[Connection], Awaitable[T]], patience: float | None = _PATIENCE_SECONDS) -> T:
-    """Runs a command against the store and Temporal, or ends it with why it was refused. `patience` is in seconds;
-    None waits without an end."""
+def run_admin(
+    do: Callable[[Connection], Awaitable[T]],
+    workspace: str | None = None,
+    patience: float | None = _PATIENCE_SECONDS,
+) -> T:
+    """Runs a command against the store and Temporal, or ends it with why it was refused: first of all, that the named
+    workspace has no connector. `patience` is in seconds; None waits without an end."""
 
     async def connected_do() -> T:
-        async with connected() as c:
+        async with connected(workspace) as c:
             try:
                 async with asyncio.timeout(patience):
                     return await _answered(c, do(c))

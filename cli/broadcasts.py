@@ -78,7 +78,7 @@ def run_command(
     request = request_of(BroadcastRequest, _changed(text_of(file), changes))
 
     async def do() -> None:
-        async with connected() as c:
+        async with connected(request.workspace_id) as c:
             await insist_that_it_fits(c.temporal, request)
             try:
                 handle = await start_broadcast(c.temporal, c.settings.task_queue, request)
@@ -110,7 +110,7 @@ def watch(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
     """Show how a broadcast goes, until it ends or Ctrl-C."""
 
     async def do() -> None:
-        async with connected() as c:
+        async with connected(workspace) as c:
             handle = c.temporal.get_workflow_handle(
                 broadcast_workflow_id(workspace, broadcast_id), result_type=BroadcastProgress
             )
@@ -171,7 +171,7 @@ def retry(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
     """
 
     async def do() -> None:
-        async with connected() as c:
+        async with connected(workspace) as c:
             # A run for an id that never was one would take the id from the broadcast that is meant to have it.
             row, stands = await _stored(c.store, workspace, broadcast_id)
             tally = stands.tally
@@ -294,8 +294,8 @@ def _show(progress: BroadcastProgress, *, as_json: bool) -> None:
     if survey is not None:
         say(f"would be targeted: {survey.sendable:,}, in about {survey.seconds:,.0f} s at the allowed rate")
         say(f"requests to Iterable: {survey.calls:,}; billable Temporal actions: {survey.actions:,}")
-        for number, problem in zip(survey.bad_rows, survey.bad_because, strict=False):
-            say(f"bad row {number}: {escape(problem)}")
+        for bad in survey.bad_rows:
+            say(f"bad row {bad.row}: {escape(bad.reason)}")
         for name, count in survey.missing.items():
             say(f"no data for {escape(name)}: {count:,} recipients")
     elif progress.tally.bad:
@@ -311,7 +311,7 @@ def _counts(progress: BroadcastProgress) -> str:
 
 def _update(workspace: str, broadcast_id: str, name: str, *args: RateChange, as_json: bool) -> None:
     async def do() -> None:
-        async with connected() as c:
+        async with connected(workspace) as c:
             handle = c.temporal.get_workflow_handle(broadcast_workflow_id(workspace, broadcast_id))
             try:
                 answer: BroadcastProgress = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]

@@ -3,12 +3,13 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from cli.database import opened
+from cli.database import installed, opened
 from cli.output import FAILED, UNREACHABLE, refuse, stop
 from endpoint.administration import AdminRefused
 from runtime.settings import Settings
@@ -26,11 +27,13 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected(settings: Settings | None = None) -> AsyncGenerator[Connection]:
-    """Opens both, or ends the command saying which one does not answer and what to do. A run that fails meanwhile ends
-    it as well, with the run's code."""
-    settings = settings or Settings()
+async def connected(workspace: str | None = None) -> AsyncGenerator[Connection]:
+    """Opens both, or ends the command saying which one does not answer and what to do. A workspace without a connector
+    ends it before Temporal is asked. A run that fails meanwhile ends it as well, with the run's code."""
+    settings = Settings()
     async with opened(settings) as store:
+        if workspace is not None:
+            await installed(store, workspace)
         temporal = await open_temporal(settings)
         try:
             yield Connection(settings, store, temporal)
@@ -41,7 +44,12 @@ async def connected(settings: Settings | None = None) -> AsyncGenerator[Connecti
                 refuse(error.cause.type, error.cause.message)
             stop(FAILED, str(error.cause))
         except RPCError as error:
-            stop(UNREACHABLE, f"Temporal refuses: {error.status.name}. `connector doctor` tells more")
+            temporal_refuses(error)
+
+
+def temporal_refuses(error: RPCError) -> NoReturn:
+    """Ends a command that Temporal does not do."""
+    stop(UNREACHABLE, f"Temporal refuses: {error.status.name}. `connector doctor` tells more")
 
 
 async def open_temporal(settings: Settings) -> Client:

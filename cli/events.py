@@ -77,8 +77,7 @@ def replay(
         stop(USAGE, "give either --id or --all")
 
     async def do() -> None:
-        async with connected() as c:
-            await installed(c.store, workspace)
+        async with connected(workspace) as c:
             async with c.store.begin() as tx:
                 shards = await tx.inbox.replay(workspace, id_)
             if not shards and id_ is not None:
@@ -166,8 +165,7 @@ def backfill(
     minutes = math.ceil(exports / EXPORTS_PER_MINUTE)
 
     async def do() -> None:
-        async with connected() as c:
-            await installed(c.store, workspace)
+        async with connected(workspace) as c:
             handle = await c.temporal.start_workflow(
                 BACKFILL_WORKFLOW,
                 request,
@@ -204,8 +202,7 @@ def push_to(
     """
 
     async def do() -> None:
-        async with connected() as c:
-            await installed(c.store, workspace)
+        async with connected(workspace) as c:
             try:
                 await check_receiver(url, allow_private=c.settings.push_allow_private)
             except ReceiverRefused as error:
@@ -268,8 +265,7 @@ def push_replay(
     """Push again from a cursor on; also switches a push on that was switched off."""
 
     async def do() -> None:
-        async with connected() as c:
-            await installed(c.store, workspace)
+        async with connected(workspace) as c:
             async with c.store.begin() as tx:
                 known = await tx.pushes.rewind(workspace, after)
             if not known:

@@ -106,7 +106,7 @@ def configure(
         done = await admin(c).install(workspace, valid(ConnectorSettings, kept | wanted), None)
         _tell(c, workspace, done, before, as_json=as_json)
 
-    run_admin(do)
+    run_admin(do, workspace)
 
 
 @app.command()
@@ -129,8 +129,8 @@ def uninstall(
         handle = c.temporal.get_workflow_handle(connector_workflow_id(workspace), result_type=ConnectorStatus)
         return await handle.result()
 
-    status = run_admin(stop_sends)
-    say_status(run_admin(all_done, patience=None) if wait else status)
+    status = run_admin(stop_sends, workspace)
+    say_status(run_admin(all_done, workspace, patience=None) if wait else status)
     if not wait:
         say(f"the rest goes on by itself: `connector status {workspace}` tells when it is done")
 

@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import OperationalError
 from temporalio.service import RPCError
 
-from cli.connection import open_temporal
+from cli.connection import open_temporal, temporal_refuses
 from cli.output import FAILED, UNREACHABLE, give, out, say, stop
 from cli.showing import show_findings
 from contracts.finding import problems
@@ -61,7 +61,10 @@ def search_attributes_command() -> None:
 
     async def do() -> None:
         client = await open_temporal(Settings())
-        missing = await missing_search_attributes(client)
+        try:
+            missing = await missing_search_attributes(client)
+        except RPCError as error:
+            temporal_refuses(error)
         try:
             await add_search_attributes(client, missing)
         except RPCError as error:

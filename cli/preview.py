@@ -31,7 +31,7 @@ def preview(request: SendRequest, *, against: str | None, html_to: Path | None, 
 
 async def _made(request: SendRequest) -> tuple[SendResult, Preview]:
     dry = request.model_copy(update={"dry_run": True, "send_id": f"preview-{uuid.uuid4().hex}"})
-    async with connected() as c:
+    async with connected(dry.workspace_id) as c:
         await insist_that_it_fits(c.temporal, dry)
         result = await send_accepted(c.temporal, c.settings.task_queue, dry)
         async with c.store.read() as tx:

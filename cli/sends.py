@@ -32,7 +32,7 @@ def send(
     request = request_of(SendRequest, text_of(file))
 
     async def do() -> None:
-        async with connected() as c:
+        async with connected(request.workspace_id) as c:
             await insist_that_it_fits(c.temporal, request)
             handle = c.temporal.get_workflow_handle(
                 send_workflow_id(request.workspace_id, request.send_id), result_type=SendResult

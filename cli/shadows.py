@@ -117,8 +117,7 @@ def archive(
         stop(USAGE, "name fingerprints, or give --idle")
 
     async def do() -> None:
-        async with connected() as c:
-            await installed(c.store, workspace)
+        async with connected(workspace) as c:
             named = [(await _one(c, workspace, one)).fingerprint for one in fingerprints or []]
             say("[dim]takes two minutes at least: sends that look a shadow up just now are waited for[/]")
             handle = await c.temporal.start_workflow(
@@ -164,7 +163,7 @@ def adopt(workspace: Workspace, *, as_json: Json = False) -> None:
 @asynccontextmanager
 async def _in_force(workspace: str) -> AsyncGenerator[tuple[Connection, InstalledConnectors]]:
     """The connectors of this process, where the workspace has one in force; or the end of the command."""
-    async with connected() as c:
+    async with connected(workspace) as c:
         connectors = InstalledConnectors(c.store, client_factory(c.settings))
         try:
             await connectors.get(workspace)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from rich.markup import escape
 
 from cli.output import give, say, table
-from contracts.connector import ConnectorState, ConnectorStatus
+from contracts.connector import ConnectorStatus
 from contracts.event import Event, EventKind, in_order
 from contracts.finding import Finding, Level
 from contracts.send import SendResult
@@ -23,8 +23,7 @@ def say_status(status: ConnectorStatus) -> None:
 
 def say_connector(status: ConnectorStatus) -> None:
     """Everything about a connector: what is wrong first."""
-    refused = status.state is ConnectorState.VALIDATING and status.reason is not None
-    say(f"[bold]{status.workspace_id}: {'refused' if refused else status.state}[/], {_since(status.changed_at)}")
+    say(f"[bold]{status.workspace_id}: {status.word}[/], {_since(status.changed_at)}")
     if status.reason:
         say(escape(status.reason))
     if status.settings is None:

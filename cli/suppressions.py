@@ -291,7 +291,7 @@ def push(
     id_ = suppression_workflow_id(workspace, request.sync_id)
 
     async def do() -> SyncProgress | None:
-        async with connected() as c:
+        async with connected(workspace) as c:
             try:
                 handle = await c.temporal.start_workflow(
                     SUPPRESSION_WORKFLOW,

@@ -54,7 +54,7 @@ def walk(
             say("Iterable has no sandbox: this sends a real message.")
         return await admin(c).test(workspace, request)
 
-    report = run_admin(do, patience=_LEGS_SECONDS + wait)
+    report = run_admin(do, workspace, patience=_LEGS_SECONDS + wait)
     if as_json:
         give(report)
     else:
@@ -70,7 +70,7 @@ def pause(workspace: Workspace) -> None:
     async def do(c: Connection) -> None:
         say_status(await admin(c).pause(workspace))
 
-    run_admin(do)
+    run_admin(do, workspace)
 
 
 @app.command()
@@ -80,7 +80,7 @@ def resume(workspace: Workspace) -> None:
     async def do(c: Connection) -> None:
         say_status(await admin(c).resume(workspace))
 
-    run_admin(do)
+    run_admin(do, workspace)
 
 
 @rotate.command("key")
@@ -94,7 +94,7 @@ def rotate_key(workspace: Workspace, misplaced: Misplaced = None) -> None:
         say("the new key is in force; delete the old one in Iterable")
         say_status(status)
 
-    run_admin(do)
+    run_admin(do, workspace)
 
 
 @rotate.command("webhook-token")
@@ -110,7 +110,7 @@ def rotate_webhook_token(workspace: Workspace, *, as_json: Json = False) -> None
         say(f"the old one is valid until {done.rotated.old_valid_until:%Y-%m-%d %H:%M:%S} UTC")
         show_findings("in Iterable", [done.rotated.webhook])
 
-    run_admin(do)
+    run_admin(do, workspace)
 
 
 @rotate.command("master-key")

@@ -186,6 +186,13 @@ class BroadcastStatus(StrEnum):
     FAILED = "failed"
 
 
+class BadRow(Contract):
+    """A row of an audience that is no recipient. `row` counts from 1; `reason` has fields and rules, never a value."""
+
+    row: int
+    reason: str
+
+
 class Survey(Contract):
     """What a dry run found. `sendable` rows would be targeted. `missing` says for each merge tag of the template how
     many sendable rows have no data for it. `seconds` is the time at the allowed rate; `calls` are requests to Iterable
@@ -193,10 +200,8 @@ class Survey(Contract):
 
     sendable: int
     missing: dict[str, int]
-    bad_rows: list[int]
-    """The numbers of the first hundred."""
-    bad_because: list[str] = []
-    """What is wrong with each of them, in their order: fields and rules, never a value."""
+    bad_rows: list[BadRow]
+    """The first hundred."""
     seconds: float
     calls: int
     actions: int

@@ -167,9 +167,9 @@ class ConnectorSettings(Contract):
 
 
 class ConnectorState(StrEnum):
-    """Where an installation stands. `validating` was never in force: without a reason its check goes on, with one it
-    was refused and waits for another installation. `awaiting_webhook` and `degraded` send: no event has come back yet;
-    something needs an admin. `paused` and `uninstalled` refuse new sends with `connector_disabled`."""
+    """Where an installation stands. `validating` was never in force: its check goes on; or, as `refused` in its status
+    tells, was refused, and another installation is waited for. `awaiting_webhook` and `degraded` send: no event has
+    come back yet; something needs an admin. `paused` and `uninstalled` refuse new sends with `connector_disabled`."""
 
     VALIDATING = "validating"
     AWAITING_WEBHOOK = "awaiting_webhook"
@@ -185,9 +185,16 @@ class ConnectorStatus(Contract):
 
     workspace_id: WorkspaceId
     state: ConnectorState
+    refused: bool = False
+    """Of one that is `validating`: its first check is over, and `reason` says why nothing came into force."""
     reason: str | None = None
     settings: ConnectorSettings | None = None
     changed_at: datetime | None = None
     findings: list[Finding] = []
     checked_at: datetime | None = None
     last_webhook_at: datetime | None = None
+
+    @property
+    def word(self) -> str:
+        """The state for people, who are not told that something goes on where it was refused."""
+        return "refused" if self.refused else self.state.value

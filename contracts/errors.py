@@ -1,6 +1,7 @@
 """The error codes that GenieOS and admins see, each with what to do next.
 
 A code is the `type` of the Temporal failure, of an API error's `code` and of a CLI message. Codes never change meaning.
+The HTTP endpoint has some more, `ApiCode`, for what is wrong before anything of ours is asked.
 A run *fails* only where somebody must do something; suppressed, skipped, bounced and cancelled are results.
 """
 
@@ -73,6 +74,39 @@ ADVICE: dict[ErrorCode, str] = {
     "log, and the named fields in the template or data.",
     ErrorCode.OUTCOME_UNKNOWN: "Iterable may or may not have sent this message: its answer was lost and no event came. "
     "Look at the recipient's history in Iterable before you send again under a new send id.",
+}
+
+
+class ApiCode(StrEnum):
+    """Codes of the HTTP endpoint alone; beside them it answers with `ErrorCode`."""
+
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    TOO_LARGE = "too_large"
+    UNAUTHORISED = "unauthorised"
+    NOT_ALLOWLISTED = "not_allowlisted"
+    UNREADABLE = "unreadable"
+    API_DISABLED = "api_disabled"
+    CODEC_DISABLED = "codec_disabled"
+    DATABASE_AWAY = "database_away"
+    TEMPORAL_AWAY = "temporal_away"
+    NOT_KEPT = "not_kept"
+
+
+API_MEANING: dict[ApiCode, str] = {
+    ApiCode.NOT_FOUND: "404: nothing is at this address, or there is no such send, broadcast, test, preview or shadow.",
+    ApiCode.METHOD_NOT_ALLOWED: "405: the address takes other methods.",
+    ApiCode.UNSUPPORTED_MEDIA_TYPE: "415: the body is to come as `application/json`.",
+    ApiCode.TOO_LARGE: "413: the body has more bytes than are read.",
+    ApiCode.UNAUTHORISED: "401: no token, or a wrong one; of a webhook, perhaps an unknown workspace.",
+    ApiCode.NOT_ALLOWLISTED: "403: a webhook from an address that the connector's `ip_allowlist` leaves out.",
+    ApiCode.UNREADABLE: "400: a webhook whose body is neither an event nor an array of events.",
+    ApiCode.API_DISABLED: "503: the endpoint has no admin token.",
+    ApiCode.CODEC_DISABLED: "503: the endpoint has no codec token, or no master key.",
+    ApiCode.DATABASE_AWAY: "503: the database does not answer; try again.",
+    ApiCode.TEMPORAL_AWAY: "503: Temporal does not answer, or no worker does; try again.",
+    ApiCode.NOT_KEPT: "503: a webhook whose events could not be written; Iterable tries again.",
 }
 
 

@@ -14,13 +14,20 @@ MOST_LEVELS = 100
 """Pydantic reads JSON of 200 levels, and what carries a request from step to step adds some of its own."""
 
 
-def _not_too_deep(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+_LONG = range(-(2**63), 2**63)
+"""What a Java `long` holds. Iterable documents nothing of larger integers, and its reader of JSON is Java's: it could
+refuse the request, or round the number, which nobody would see before the recipient does."""
+
+
+def _safe_to_hand_on(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     level: list[JsonValue] = [value]
     for _ in range(MOST_LEVELS):
+        if [one for one in level if type(one) is int and one not in _LONG]:
+            raise ValueError("an integer has more than 64 bits: give it as text")
         level = [
             inner
             for outer in level
-            if isinstance(outer, dict | list)
+            if isinstance(outer, (dict, list))  # a union costs twice as much
             for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
         if not level:
@@ -28,8 +35,9 @@ def _not_too_deep(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     raise ValueError(f"objects and lists are nested deeper than {MOST_LEVELS} levels")
 
 
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_not_too_deep)]
-"""What GenieOS hands over as it is."""
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_safe_to_hand_on)]
+"""What GenieOS hands over as it is: nested no deeper than `MOST_LEVELS`, integers of 64 bits. A longer one (an id, say)
+belongs into a text, which no reader rounds."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

@@ -48,8 +48,8 @@ class SendRequest(Contract):
 
     Start it with the id `iterable/{workspace_id}/send/{send_id}`, conflict policy USE_EXISTING, reuse policy
     REJECT_DUPLICATE. Either `template` or `template_ref`: the ref names content the connector already holds.
-    `data` fills the merge tags, `metadata` is passed through. `send_at` (aware, within 365 days; past = now) makes the
-    run wait. `attachments` exists to be refused clearly.
+    `data` fills the merge tags, `metadata` is passed through; integers in them have 64 bits, longer ones are text.
+    `send_at` (aware, within 365 days; past = now) makes the run wait. `attachments` exists to be refused clearly.
 
     With `dry_run` everything is checked and the message rendered, at once, and nothing is sent: the run ends as
     `skipped` with the reason `dry_run`, and `GET /v1/workspaces/{ws}/previews/{send_id}` gives what was rendered. It

@@ -5,6 +5,7 @@ from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Mount
 
+from contracts.errors import API_MEANING, ErrorCode
 from endpoint import connectors, reading
 from endpoint.administration import Administration
 from endpoint.guard import Guard
@@ -14,14 +15,21 @@ from runtime.settings import Settings
 from store.store import Store
 
 _DESCRIPTION = """What GenieOS reads, and what admins do with a connector. Every error has a stable `code` and a
-`message` that says what to do. Contracts are the same as in Temporal (`docs/contracts`)."""
+`message` that says what to do. Contracts are the same as in Temporal (`docs/contracts`).
+
+{codes}
+
+Whatever a run may fail with is answered with the same code: {run_codes}."""
 
 
 def mount_api(store: Store, administration: Administration, settings: Settings) -> Mount:
     """The API, to be the last of the endpoint's routes: it answers whatever is left."""
     app = FastAPIOffline(
         title="GenieOS connector for Iterable",
-        description=_DESCRIPTION,
+        description=_DESCRIPTION.format(
+            codes="\n".join(f"- `{code}` {meaning}" for code, meaning in API_MEANING.items()),
+            run_codes=", ".join(f"`{code}`" for code in ErrorCode),
+        ),
         version="1",
         docs_url="/docs",
         redoc_url=None,

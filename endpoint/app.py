@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -16,6 +17,7 @@ from endpoint.codec import Codec
 from endpoint.intake import Intake
 from endpoint.metrics import Metrics
 from endpoint.origin import Origin
+from endpoint.problems import not_taken
 from endpoint.refusals import Refusals
 from endpoint.tokens import WebhookTokens
 from endpoint.webhooks import PATH, Webhooks
@@ -65,6 +67,7 @@ def create_app(store: Store, temporal: Client, settings: Settings, middleware: S
             mount_api(store, administration, settings),
         ],
         middleware=middleware,
+        exception_handlers={HTTPException: not_taken},
         lifespan=lifespan,
     )
     tokens = WebhookTokens(store, refusals, Origin(settings.trusted_proxies))

@@ -13,12 +13,14 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from temporalio.api.common.v1 import Payload, Payloads
 
+from contracts.errors import ApiCode, ErrorCode
 from endpoint.bearer import bears
 from endpoint.body import read_body
+from endpoint.problems import answer
 from runtime.codec import CannotOpen, EncryptingCodec, codec_of
 from runtime.settings import Settings
 
@@ -57,34 +59,36 @@ class Codec:
     def _answering(
         self, turn: Callable[[EncryptingCodec, Payload], Payload]
     ) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
+        async def turned_over(request: Request) -> Response:
             refusal = self._refusal(request)
             if refusal is not None:
                 return refusal
             body = await read_body(request, _MOST_BYTES)
             if body is None:
-                return _problem(413, "request_invalid", f"A request may have {_MOST_BYTES} bytes.")
+                return answer(413, ApiCode.TOO_LARGE, f"A request may have {_MOST_BYTES} bytes.")
             codec = self._codec
             if codec is None:
-                return _problem(503, "codec_disabled", "Set CONNECTOR_MASTER_KEY_FILE: the codec's keys come from it.")
+                return answer(
+                    503, ApiCode.CODEC_DISABLED, "Set CONNECTOR_MASTER_KEY_FILE: the codec's keys come from it."
+                )
             try:
                 # In a thread: a page of history is work for tens of milliseconds, and webhooks wait for none of it.
                 turned = await asyncio.to_thread(_turn_all, body, lambda payload: turn(codec, payload))
             except (ParseError, ValueError, RecursionError):  # a lone surrogate is a ValueError
-                return _problem(
-                    400, "request_invalid", 'Send {"payloads": […]}, Temporal\'s Payloads as protobuf JSON.'
+                return answer(
+                    400, ErrorCode.REQUEST_INVALID, 'Send {"payloads": […]}, Temporal\'s Payloads as protobuf JSON.'
                 )
             return Response(turned, media_type="application/json")
 
-        return answer
+        return turned_over
 
     def _refusal(self, request: Request) -> Response | None:
         if self._is_open and self._is_ui_here(request):
             return None
         if self._token is None:
-            return _problem(503, "codec_disabled", "Set CONNECTOR_CODEC_TOKEN to open the codec.")
+            return answer(503, ApiCode.CODEC_DISABLED, "Set CONNECTOR_CODEC_TOKEN to open the codec.")
         if not bears(request, self._token):
-            return _problem(401, "unauthorised", "Send the codec token as a bearer token.")
+            return answer(401, ApiCode.UNAUTHORISED, "Send the codec token as a bearer token.")
         return None
 
     def _is_ui_here(self, request: Request) -> bool:
@@ -123,7 +127,3 @@ def _is_loopback(host: str) -> bool:
 def _turn_all(body: bytes, turn: Callable[[Payload], Payload]) -> str:
     given = Parse(body, Payloads())
     return MessageToJson(Payloads(payloads=[turn(payload) for payload in given.payloads]), indent=None)
-
-
-def _problem(status: int, code: str, message: str) -> Response:
-    return JSONResponse({"code": code, "message": message}, status_code=status)

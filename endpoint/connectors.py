@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from contracts.connector import ConnectorSettings, ConnectorStatus
+from contracts.errors import ApiCode
 from contracts.finding import Finding
 from contracts.install import TestReport, TestRequest, UninstallRequest
 from contracts.model import WorkspaceId
@@ -136,7 +137,7 @@ def routes(store: Store, administration: Administration, public_url: str | None)
         """The report of a test, once it is over."""
         report = await administration.test_report(workspace_id, test_id)
         if report is None:
-            raise Problem(404, "not_found", "There is no such test, or it is too long ago.")
+            raise Problem(404, ApiCode.NOT_FOUND, "There is no such test, or it is too long ago.")
         if report == "running":
             response.status_code = 202
             return StartedTest(test_id=test_id)

@@ -176,7 +176,7 @@ async def examine_connector(settings: Settings, store: Store, row: ConnectorRow)
     if row.state is ConnectorState.UNINSTALLED:
         return [fine(point, "uninstalled: new sends are refused")]
     if row.state is ConnectorState.VALIDATING or row.api_key is None:
-        found = f"{row.state}: {row.reason}" if row.reason else f"{row.state}: nothing is in force yet"
+        found = f"{row.status().word}: {row.reason or 'nothing is in force yet'}"
         return [attention(point, found, "connector install")]
     findings = [_state(row), *await _asked_now(settings, row)]
     async with store.read() as tx:

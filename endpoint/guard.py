@@ -5,6 +5,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contracts.errors import ApiCode
 from endpoint.bearer import bears
 from endpoint.problems import answer
 
@@ -25,9 +26,9 @@ class Guard:
         if scope["type"] != "http" or not scope["path"].startswith(_GUARDED):
             await self._app(scope, receive, send)
         elif self._admin_token is None:
-            await answer(503, "api_disabled", "Set CONNECTOR_ADMIN_TOKEN to open this API.")(scope, receive, send)
+            await answer(503, ApiCode.API_DISABLED, "Set CONNECTOR_ADMIN_TOKEN to open this API.")(scope, receive, send)
         elif not bears(Request(scope), self._admin_token):
-            refused = answer(401, "unauthorised", "Send the admin token as a bearer token.")
+            refused = answer(401, ApiCode.UNAUTHORISED, "Send the admin token as a bearer token.")
             refused.headers["WWW-Authenticate"] = "Bearer"
             await refused(scope, receive, send)
         else:

@@ -8,11 +8,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from temporalio.client import Client
 
+from contracts.errors import ApiCode
 from endpoint.backlog import Backlog
 from runtime.settings import Settings
 from store.store import Store
 
-_REFUSALS = ("refused", "not_allowlisted", "unreadable", "too_large", "not_kept")
+_REFUSALS = (
+    ApiCode.UNAUTHORISED,
+    ApiCode.NOT_ALLOWLISTED,
+    ApiCode.UNREADABLE,
+    ApiCode.TOO_LARGE,
+    ApiCode.NOT_KEPT,
+)
 
 
 class Metrics:

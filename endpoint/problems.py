@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from temporalio.service import RPCError
 
-from contracts.errors import ConnectorError, ErrorCode
+from contracts.errors import ApiCode, ConnectorError, ErrorCode
 from contracts.received import refusal_from
 from endpoint.administration import AdminRefused
 
@@ -25,7 +25,7 @@ class ProblemBody(BaseModel):
 class Problem(Exception):
     """Ends a request."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: ErrorCode | ApiCode, message: str) -> None:
         self.status = status
         self.code = code
         super().__init__(message)
@@ -49,7 +49,13 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"model": ProblemBody, "description": "There is no such thing."},
     503: {"model": ProblemBody, "description": "The API is closed, or the database or Temporal does not answer."},
 }
-ADMIN_RESPONSES = RESPONSES | {
+BODY_RESPONSES: dict[int | str, dict[str, Any]] = {
+    413: {"model": ProblemBody, "description": "More than is read, or than is taken."},
+    415: {"model": ProblemBody, "description": "The body did not come as application/json."},
+}
+ADMIN_RESPONSES = {
+    **RESPONSES,
+    **BODY_RESPONSES,
     409: {"model": ProblemBody, "description": "The connector is being uninstalled."},
     422: {"model": ProblemBody, "description": "Refused by Iterable or the checks; what was in force still is."},
 }
@@ -71,29 +77,62 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:  # pyright: ignore[reportUnusedFunction]
-        refusal = refusal_from([{**one, "loc": one["loc"][1:] or one["loc"]} for one in error.errors()])
-        code = ErrorCode.TEMPLATE_INVALID if request.url.path.endswith("/templates") else ErrorCode.REQUEST_INVALID
+        found = error.errors()
+        if any(_is_no_object(one) for one in found) and not _comes_as_json(request):
+            return answer(415, ApiCode.UNSUPPORTED_MEDIA_TYPE, "Send the body with Content-Type: application/json.")
+        refusal = refusal_from([{**one, "loc": one["loc"][1:] or one["loc"]} for one in found])
+        is_template = request.url.path.endswith("/templates") and all(_is_in_object(one) for one in found)
+        code = ErrorCode.TEMPLATE_INVALID if is_template else ErrorCode.REQUEST_INVALID
         return answer(400, code, str(ConnectorError(code, refusal.what)))
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> Response:  # pyright: ignore[reportUnusedFunction]
-        del request
-        response = answer(error.status_code, "not_found" if error.status_code == 404 else "refused", error.detail)
-        response.headers.update(error.headers or {})
-        return response
 
     async def database_away(request: Request, error: Exception) -> Response:
         del request, error
-        return answer(503, "database_away", "The database does not answer. Try again.")
+        return answer(503, ApiCode.DATABASE_AWAY, "The database does not answer. Try again.")
 
     async def temporal_away(request: Request, error: Exception) -> Response:
         del request, error
-        return answer(503, "temporal_away", "Temporal does not answer, or no worker does. Try again.")
+        return answer(503, ApiCode.TEMPORAL_AWAY, "Temporal does not answer, or no worker does. Try again.")
 
+    app.add_exception_handler(HTTPException, not_taken)
     for kind in (SQLAlchemyError, OSError):
         app.add_exception_handler(kind, database_away)
     for kind in (RPCError, RuntimeError, TimeoutError):
         app.add_exception_handler(kind, temporal_away)
+
+
+async def not_taken(request: Request, error: Exception) -> Response:
+    """What the framework refuses before anything of ours is asked: the address, the method, or the body as such."""
+    del request
+    if not isinstance(error, HTTPException):
+        raise error
+    code: ErrorCode | ApiCode
+    match error.status_code:
+        case 404:
+            code, message = ApiCode.NOT_FOUND, "Nothing is at this address: /docs shows what is."
+        case 405:
+            code, message = ApiCode.METHOD_NOT_ALLOWED, "This address takes other methods: /docs shows which."
+        case 413:
+            code, message = ApiCode.TOO_LARGE, error.detail
+        case _:
+            code, message = ErrorCode.REQUEST_INVALID, "The body could not be read: send JSON, in UTF-8."
+    response = answer(error.status_code, code, message)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _is_no_object(problem: dict[str, Any]) -> bool:
+    """A body is there, and is none; so is one that is not read as JSON."""
+    return problem["loc"] == ("body",) and problem["type"] != "missing"
+
+
+def _is_in_object(problem: dict[str, Any]) -> bool:
+    """A field of the body is wrong: its address can be read, and so can it."""
+    return problem["loc"][0] == "body" and len(problem["loc"]) > 1 and problem["type"] != "json_invalid"
+
+
+def _comes_as_json(request: Request) -> bool:
+    kind, _, subtype = request.headers.get("Content-Type", "").partition(";")[0].strip().lower().partition("/")
+    return kind == "application" and (subtype == "json" or subtype.endswith("+json"))
 
 
 def answer(status: int, code: str, message: str) -> JSONResponse:

@@ -10,7 +10,7 @@ from activities.fingerprints import template_ref
 from activities.literals import as_meant
 from activities.suppressing import Path, entry_of
 from contracts.broadcast import BroadcastId, BroadcastProgress, RecipientPage
-from contracts.errors import ConnectorError, ErrorCode
+from contracts.errors import ApiCode, ConnectorError, ErrorCode
 from contracts.event import TimelinePage
 from contracts.model import SendId, Sha256, WorkspaceId
 from contracts.preview import Preview
@@ -18,7 +18,7 @@ from contracts.send import SendResult, SendWarning
 from contracts.shadow import KnownShadow, ShadowPage
 from contracts.suppression import SuppressionPage
 from contracts.template import Template
-from endpoint.problems import NOT_INSTALLED, RESPONSES, Problem
+from endpoint.problems import BODY_RESPONSES, NOT_INSTALLED, RESPONSES, Problem
 from images.assets import AssetsUnavailable
 from images.hosting import ImageHost
 from store.connectors import ConnectorRow
@@ -32,7 +32,7 @@ Limit = Annotated[int, Query(ge=1, le=1_000)]
 _STATUS = {ErrorCode.TEMPLATE_TOO_LARGE: 413, ErrorCode.ASSETS_UNAVAILABLE: 503}
 
 
-_NO_BROADCAST = Problem(404, "not_found", "There is no broadcast with this id.")
+_NO_BROADCAST = Problem(404, ApiCode.NOT_FOUND, "There is no broadcast with this id.")
 
 
 class TemplateRef(BaseModel):
@@ -53,7 +53,7 @@ def routes(store: Store, images: ImageHost) -> APIRouter:
             row = await tx.sends.get(workspace_id, send_id)
             events = await tx.events.of_sends(workspace_id, [send_id])
         if row is None:
-            raise Problem(404, "not_found", "No send with this id has reached the ledger.")
+            raise Problem(404, ApiCode.NOT_FOUND, "No send with this id has reached the ledger.")
         return row.result(events.get(send_id, []))
 
     @router.get("/timeline")
@@ -113,7 +113,7 @@ def routes(store: Store, images: ImageHost) -> APIRouter:
         async with store.read() as tx:
             found = await tx.previews.get(workspace_id, send_id)
         if found is None:
-            raise Problem(404, "not_found", "No dry run of this id made a preview within the last week.")
+            raise Problem(404, ApiCode.NOT_FOUND, "No dry run of this id made a preview within the last week.")
         return found
 
     @router.get("/shadows")
@@ -132,10 +132,10 @@ def routes(store: Store, images: ImageHost) -> APIRouter:
         async with store.read() as tx:
             found = await tx.shadows.get(workspace_id, fingerprint)
         if found is None:
-            raise Problem(404, "not_found", "This content has no shadow: it was not sent yet, or is archived.")
+            raise Problem(404, ApiCode.NOT_FOUND, "This content has no shadow: it was not sent yet, or is archived.")
         return found
 
-    @router.put("/templates")
+    @router.put("/templates", responses=BODY_RESPONSES)
     async def put_template(workspace_id: WorkspaceId, content: Template) -> TemplateRef:  # pyright: ignore[reportUnusedFunction]
         """Keeps a template; its `template_ref`, for small sends, and `warnings`.
 

@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Message, Receive, Scope, Send
 
+from contracts.errors import ApiCode
 from endpoint.intake import Intake, NotKept
 from endpoint.metrics import Metrics
 from endpoint.tokens import HEADER, WebhookTokens
@@ -38,31 +39,31 @@ class Webhooks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """204 once everything is kept; 401, 403, 413, 400 for what can never be, 503 where a repeat helps."""
         if scope["method"] != "POST":
-            await self._refuse(send, 405, "not_allowed", "only POST", (b"allow", b"POST"))
+            await self._refuse(send, 405, ApiCode.METHOD_NOT_ALLOWED, "only POST", (b"allow", b"POST"))
             return
         workspace_id: str = scope["path"][len(PATH) :]
         try:
             token = _token(scope)
             if not self._tokens.fitted(workspace_id, token) and not await self._tokens.fit(workspace_id, token):
                 self._tokens.count_wrong(workspace_id)
-                await self._refuse(send, 401, "refused", "unknown workspace or wrong token")
+                await self._refuse(send, 401, ApiCode.UNAUTHORISED, "unknown workspace or wrong token")
                 return
             if workspace_id in self._tokens.limited and not self._tokens.admits(workspace_id, scope):
-                await self._refuse(send, 403, "not_allowlisted", "not from this address")
+                await self._refuse(send, 403, ApiCode.NOT_ALLOWLISTED, "not from this address")
                 return
             message = await receive()
             body: bytes | None = message.get("body", b"")
             if message.get("more_body", False) or message["type"] != "http.request":
                 body = await self._rest(message, receive)
             if body is None:
-                await self._refuse(send, 400, "unreadable", "the request broke off")
+                await self._refuse(send, 400, ApiCode.UNREADABLE, "the request broke off")
             elif len(body) > self._max_bytes:
-                await self._refuse(send, 413, "too_large", f"more than {self._max_bytes} bytes")
+                await self._refuse(send, 413, ApiCode.TOO_LARGE, f"more than {self._max_bytes} bytes")
             else:
                 events = self._events(body)
                 if events is None:
                     await self._refuse(
-                        send, 400, "unreadable", f"neither an event nor an array of up to {_MOST_EVENTS}"
+                        send, 400, ApiCode.UNREADABLE, f"neither an event nor an array of up to {_MOST_EVENTS}"
                     )
                     return
                 if events:
@@ -70,7 +71,7 @@ class Webhooks:
                 await send(_KEPT)
                 await send(_NO_BODY)
         except (NotKept, SQLAlchemyError):
-            await self._refuse(send, 503, "not_kept", "try again", (b"retry-after", _RETRY_AFTER_SECONDS))
+            await self._refuse(send, 503, ApiCode.NOT_KEPT, "try again", (b"retry-after", _RETRY_AFTER_SECONDS))
 
     def _events(self, body: bytes) -> list[bytes] | None:
         """What is to be kept of a request; None where it is no event and no array of events. Parsed only to be sure
@@ -113,10 +114,10 @@ class Webhooks:
             self._intake.release(size)
 
     async def _refuse(
-        self, send: Send, status: int, result: str, message: str, header: tuple[bytes, bytes] | None = None
+        self, send: Send, status: int, code: ApiCode, message: str, header: tuple[bytes, bytes] | None = None
     ) -> None:
-        self._metrics.webhooks.labels(result).inc()
-        await _answer(send, status, orjson.dumps({"code": result, "message": message}), header)
+        self._metrics.webhooks.labels(code).inc()
+        await _answer(send, status, orjson.dumps({"code": code, "message": message}), header)
 
 
 async def _answer(send: Send, status: int, body: bytes, header: tuple[bytes, bytes] | None = None) -> None:

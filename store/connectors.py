@@ -38,6 +38,7 @@ class ConnectorRow:
         return ConnectorStatus(
             workspace_id=self.workspace_id,
             state=self.state,
+            refused=self.state is ConnectorState.VALIDATING and self.reason is not None,
             reason=self.reason,
             settings=None if self.state is ConnectorState.VALIDATING else self.settings,
             changed_at=self.changed_at,

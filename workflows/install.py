@@ -173,7 +173,8 @@ class InstallWorkflow:
             except ApplicationError:  # it is being uninstalled already
                 return
             except ActivityError as error:  # stays visible; `configure` may put it right
-                self._show(self._status.model_copy(update={"reason": failure_of(error).message}))
+                if not self._status.refused:
+                    self._show(self._status.model_copy(update={"reason": failure_of(error).message}))
 
     async def _look_after(self) -> None:
         """Until the connector is uninstalled; or the history is long, and no update is under way."""
@@ -220,6 +221,9 @@ class InstallWorkflow:
             self._look_asked = True
 
     async def _check(self, settings: ConnectorSettings | None) -> CheckReport:
+        """Of one that never was in force, the status tells of the refusal until the next check begins."""
+        if self._status.refused:
+            self._show(self._status.model_copy(update={"refused": False, "reason": None}))
         try:
             return await workflow.execute_activity_method(
                 InstallActivities.check_connector,
@@ -232,6 +236,10 @@ class InstallWorkflow:
         except ActivityError as error:
             if error.retry_state is RetryState.TIMEOUT or not is_certain(error):
                 await self._do(InstallActivities.withdraw_offer)
+            if self._status.state is ConnectorState.VALIDATING:
+                why = failure_of(error)
+                refused = {"refused": True, "reason": f"{why.type}: {why.message}"}
+                self._show(self._status.model_copy(update=refused))
             raise
 
     async def _set_up_webhook(self) -> Finding | None:

@@ -124,7 +124,7 @@ def show_broadcast(request: BroadcastRequest, lane: LaneRequest | None, progress
 
 def show_connector(status: ConnectorStatus) -> None:
     """How a connector stands, and what to do about it."""
-    lines = [f"**{status.state}** · connector of `{status.workspace_id}`"]
+    lines = [f"**{status.word}** · connector of `{status.workspace_id}`"]
     wrong = problems(status.findings)
     if status.reason and status.reason != "\n".join(map(str, wrong)):  # which follow in another form
         lines += [plain(status.reason)]

@@ -1,6 +1,7 @@
 """`connector install` and its like, as far as they need no server: what an admin types wrong, and is told."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,9 @@ def test_the_status_of_one_that_was_refused_until_it_is_installed_again(cli: Cli
         lines = cli("status", "new").output.splitlines()
         assert lines[0].startswith(told)
         assert ("api_key_invalid" in lines[1]) == (do is refuse)
+        for_programs = json.loads(cli("status", "new", "--json").output)
+        assert (for_programs["state"], for_programs["refused"]) == ("validating", do is refuse)
+        assert bool(for_programs["reason"]) == (do is refuse)
 
 
 def test_a_database_of_another_release(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

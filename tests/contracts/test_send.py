@@ -82,8 +82,12 @@ def nested(levels: int) -> SendRequest:
     data: Any = {}
     for level in range(levels - 1):
         data = {"a": data} if level % 2 else {"a": [data]}
+    return request_with(data=data)
+
+
+def request_with(**fields: Any) -> SendRequest:
     request = {"workspace_id": "acme", "send_id": "s", "template_ref": "f" * 64, "recipient": {"email": "a@b.test"}}
-    return SendRequest.model_validate({**request, "data": data})
+    return SendRequest.model_validate({**request, **fields})
 
 
 def test_what_is_taken_can_be_handed_on() -> None:
@@ -92,3 +96,19 @@ def test_what_is_taken_can_be_handed_on() -> None:
     assert FingerprintRequest.model_validate_json(request.model_dump_json()) == request
     with pytest.raises(ValidationError, match="nested deeper than 100 levels"):
         nested(70)
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+@pytest.mark.parametrize("field", ["data", "metadata", "recipient"])
+def test_an_integer_that_a_java_long_does_not_hold_is_refused(field: str, number: int) -> None:
+    value: Any = {"order": [{"id": number}]}
+    if field == "recipient":
+        value = {"email": "a@b.test", "profile": {"id": number}}
+    with pytest.raises(ValidationError, match="more than 64 bits: give it as text") as refused:
+        request_with(**{field: value})
+    assert str(number) not in str(refused.value)
+
+
+def test_integers_of_64_bits_numbers_with_a_point_and_long_ids_as_text_are_taken() -> None:
+    data = {"most": 2**63 - 1, "least": -(2**63), "float": 1e30, "id": str(10**30), "yes": True}
+    assert request_with(data=data).data == data

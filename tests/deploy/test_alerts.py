@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 from ruamel.yaml import YAML
 
+from contracts.errors import ApiCode
 from endpoint.metrics import Metrics
 from runtime.metrics import WorkerMetrics
 
@@ -57,7 +58,8 @@ def test_what_an_increase_is_taken_of_is_there_before_it_grows(alerts: dict[str,
 
 def test_every_way_to_refuse_a_webhook_is_watched(alerts: dict[str, str]) -> None:
     code = (ROOT / "endpoint/webhooks.py").read_text()
-    ways = set(re.findall(r'self\._refuse\(\s*send, \d+, "(\w+)"', code)) - {"not_allowed"}  # a GET is nobody's event
+    named = re.findall(r"self\._refuse\(\s*send, \d+, ApiCode\.(\w+)", code)
+    ways = {ApiCode[name].value for name in named} - {ApiCode.METHOD_NOT_ALLOWED}  # a GET is nobody's event
     watched = set(re.findall(r"\w+", " ".join(one for one in alerts.values() if "connector_webhooks_total" in one)))
     assert len(ways) == 5
     assert ways <= watched

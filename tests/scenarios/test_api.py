@@ -52,6 +52,9 @@ async def test_a_settings_page_installs_changes_tests_and_removes(the_stage: Sta
         assert (answer.status_code, answer.json()["code"]) == (404, "connector_not_installed")
     refused = await ask("PUT", status=422, settings=wanted, api_key="dead".ljust(32, "0"))
     assert refused["code"] == "api_key_invalid"
+    stands = await ask("GET")
+    assert (stands["state"], stands["refused"]) == ("validating", True)
+    assert stands["reason"].startswith("api_key_invalid: ")
     installed = await ask("PUT", settings=wanted, api_key=key)
     assert installed["webhook_token"]
     assert installed["status"]["state"] == "awaiting_webhook"
@@ -111,7 +114,7 @@ async def test_nothing_is_looked_at_before_the_token(the_stage: Stage) -> None:
 
 async def test_a_body_is_read_no_further_than_allowed(the_stage: Stage, project: Project) -> None:
     answer = await the_stage.endpoint_http.put(path_of(project), content=b" " * 16_000_001, headers=HEADERS)
-    assert answer.status_code == 413
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))

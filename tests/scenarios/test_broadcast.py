@@ -14,7 +14,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError
 
 from activities.sources import LocalFile, Unreadable
-from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
+from contracts.broadcast import BadRow, BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
 from contracts.broadcasting import Wanted
 from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
 from contracts.send import RESERVED_DATA_KEY
@@ -308,8 +308,9 @@ async def test_a_dry_run_counts_and_sends_nothing(project: Project) -> None:
     handle = await start(project, audience={"recipients": rows}, dry_run=True)
     found = await ended(handle)
     assert found.survey is not None
-    assert (found.survey.sendable, found.tally.duplicates, found.survey.bad_rows) == (1, 1, [3])
-    assert found.survey.bad_because == ["recipient: Field required; x: Extra inputs are not permitted"]
+    assert (found.survey.sendable, found.tally.duplicates) == (1, 1)
+    bad = BadRow(row=3, reason="recipient: Field required; x: Extra inputs are not permitted")
+    assert found.survey.bad_rows == [bad]
     assert found.survey.missing == {"first_name": 1, "order.number": 1}
     assert (await project.counts())["campaigns"] == 0
 

@@ -106,6 +106,8 @@ async def test_from_the_first_key_to_the_uninstall(the_stage: Stage) -> None:
     assert "active" in await terminal.type("resume", workspace)
     assert await terminal.type("doctor", workspace)
     assert "were registered already" in await terminal.type("search-attributes")
+    told = await terminal.type("search-attributes", ends=UNREACHABLE, TEMPORAL_NAMESPACE="nowhere")
+    assert "Temporal refuses: NOT_FOUND. `connector doctor` tells more" in told
     assert "nothing is set aside" in await terminal.type("events", "replay", workspace, "--all")
     await terminal.type("events", "replay", workspace, "--id", "1", ends=NOT_FOUND)
     assert "configure WORKSPACE --set all_list_id" in await terminal.type(

@@ -98,11 +98,15 @@ async def test_a_connectors_whole_life(admin: Admin) -> None:
     with pytest.raises(AdminRefused) as refused:
         await stage.admin.install(workspace_id, admin.settings, SecretStr("dead".ljust(32, "0")))
     assert refused.value.code == ErrorCode.API_KEY_INVALID
+    status = await admin.status()
+    assert (status.state, status.refused) == (ConnectorState.VALIDATING, True)
+    assert (status.reason or "").startswith("api_key_invalid: ")
 
     installed = await stage.admin.install(workspace_id, admin.settings, key)
     token = installed.webhook_token
     assert token is not None
     assert installed.status.state is ConnectorState.AWAITING_WEBHOOK
+    assert not installed.status.refused
     assert "no webhook" in (installed.status.reason or "")
     report = await admin.test(webhook_within_seconds=1)
     assert not report.ok

@@ -97,6 +97,14 @@ async def test_the_dashboard_and_the_alerts_ask_for_what_there_is(project: Proje
     assert [(where, name) for where, name in asked if name not in have] == []
 
 
+def test_what_an_alert_asks_for_has_a_panel() -> None:
+    """Whoever is called sees on the dashboard how it came to that."""
+    shown = {name for _, expression in _panels() for name in _names(expression)}
+    asked = {(alert, name) for alert, expression in _alerts() for name in _names(expression)}
+    assert len(asked) > 10
+    assert {(alert, name) for alert, name in asked if name not in shown} == set()
+
+
 def test_every_alert_has_a_runbook_and_says_how_bad_it_is() -> None:
     operations = (ROOT / "docs/operations.md").read_text()
     alerts = [rule for group in _rules()["groups"] for rule in group["rules"]]
@@ -116,9 +124,17 @@ def _rules() -> dict[str, Any]:
 
 
 def _expressions() -> Iterator[tuple[str, str]]:
+    yield from _alerts()
+    yield from _panels()
+
+
+def _alerts() -> Iterator[tuple[str, str]]:
     for group in _rules()["groups"]:
         for rule in group["rules"]:
             yield rule["alert"], rule["expr"]
+
+
+def _panels() -> Iterator[tuple[str, str]]:
     dashboard = json.loads((ROOT / "deploy/grafana/dashboards/connector.json").read_text())
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
