@@ -5,6 +5,7 @@ import importlib
 from collections.abc import AsyncGenerator, Callable
 from datetime import date, datetime, time
 from decimal import Decimal
+from math import isnan
 from typing import Any
 
 from activities.audience import Position, ReadRow, check_version, row_of_columns
@@ -69,9 +70,16 @@ async def _next(batches: Any) -> list[dict[str, Any]] | None:
         batch = next(batches, None)
         if batch is None:
             return None
-        return [{name: _plain(value) for name, value in row.items() if value is not None} for row in batch.to_pylist()]
+        return [
+            {name: _plain(value) for name, value in row.items() if not _is_empty(value)} for row in batch.to_pylist()
+        ]
 
     return await asyncio.to_thread(read)
+
+
+def _is_empty(value: Any) -> bool:
+    """A null, or what data frames write for one in a column of numbers."""
+    return value is None or (isinstance(value, float) and isnan(value))
 
 
 def _plain(value: Any) -> Any:

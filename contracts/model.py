@@ -1,5 +1,6 @@
 """The base of every contract."""
 
+from math import isfinite
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
@@ -24,6 +25,8 @@ def _safe_to_hand_on(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for _ in range(MOST_LEVELS):
         if [one for one in level if type(one) is int and one not in _LONG]:
             raise ValueError("an integer has more than 64 bits: give it as text")
+        if [one for one in level if type(one) is float and not isfinite(one)]:
+            raise ValueError("a number is not finite: JSON has none such, and it would go out as null")
         level = [
             inner
             for outer in level
@@ -36,8 +39,8 @@ def _safe_to_hand_on(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_safe_to_hand_on)]
-"""What GenieOS hands over as it is: nested no deeper than `MOST_LEVELS`, integers of 64 bits. A longer one (an id, say)
-belongs into a text, which no reader rounds."""
+"""What GenieOS hands over as it is: nested no deeper than `MOST_LEVELS`, integers of 64 bits, numbers that JSON
+has. A longer integer (an id, say) belongs into a text, which no reader rounds."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

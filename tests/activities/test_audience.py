@@ -135,6 +135,14 @@ async def test_parquet_has_typed_columns(parquet: Path) -> None:
     assert await audience.size() == 50
 
 
+async def test_a_cell_of_parquet_without_a_number_is_empty(tmp_path: Path) -> None:
+    """Data frames write NaN where a number is missing."""
+    path = tmp_path / "a.parquet"
+    write_table(pa.table({"email": ["a@example.com"] * 2, "price": [float("nan"), 1.5]}), path)
+    audience = open_audience(Wanted(uri=str(path)), None, Reading((tmp_path,)))
+    assert told(await read(audience)) == [{}, {"price": 1.5}]
+
+
 async def test_a_file_that_changed_is_not_read_on(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"recipient": {"email": "a@example.com"}}\n')

@@ -109,6 +109,13 @@ def test_an_integer_that_a_java_long_does_not_hold_is_refused(field: str, number
     assert str(number) not in str(refused.value)
 
 
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_a_number_that_json_does_not_have_is_refused_where_readers_would_let_it_pass(text: str) -> None:
+    request = request_with().model_dump_json().replace('"data":{}', f'"data":{{"price":[{text}]}}')
+    with pytest.raises(ValidationError, match="a number is not finite"):
+        SendRequest.model_validate_json(request)
+
+
 def test_integers_of_64_bits_numbers_with_a_point_and_long_ids_as_text_are_taken() -> None:
     data = {"most": 2**63 - 1, "least": -(2**63), "float": 1e30, "id": str(10**30), "yes": True}
     assert request_with(data=data).data == data
