@@ -37,7 +37,7 @@ from contracts.broadcasting import (
 )
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.send import SendStatus
-from store.broadcasts import ENDS, BroadcastRow, LaneName, total
+from store.broadcasts import BroadcastRow, LaneName, total
 from store.held import OPEN, Held, State
 from store.store import Store, Transaction
 
@@ -100,8 +100,11 @@ class BroadcastActivities:
                 raise RuntimeError("the row that was just written is not there")
         elif known.run_id != run_id:  # Idempotency guard: the id was used by another run.
             lanes = await tx.broadcasts.lanes(request.workspace_id, request.broadcast_id)
-            if known.status in ENDS and not request.again:
+            if known.end is not None and not request.again:
                 return _opened(known, known.progress(lanes.values()))
+            if known.end is None and request.again:
+                what = "The broadcast has not ended, and its run is gone"
+                raise ConnectorError(ErrorCode.REQUEST_INVALID, what, "`connector broadcast resume` takes it up.")
             if request.again and "audience" not in lanes:
                 what = "The broadcast ended before anybody was targeted"
                 raise ConnectorError(ErrorCode.REQUEST_INVALID, what, "Start a new one with the audience.")
@@ -399,14 +402,15 @@ def _audience(row: BroadcastRow) -> Wanted:
 
 
 def _opened(row: BroadcastRow, ending: BroadcastProgress | None) -> OpenedBroadcast:
+    ended_as, ended_because = row.end or (None, None)
     return OpenedBroadcast(
         stream=row.request.stream,
         template_ref=row.template_ref,
         send_at=row.request.send_at,
         expires_at=row.request.expires_at,
         ending=ending,
-        ended_as=row.status if row.status in ENDS else None,
-        ended_because=row.reason,
+        ended_as=ended_as,
+        ended_because=ended_because,
         wanted=row.wanted,
     )
 

@@ -527,6 +527,14 @@ async def test_what_is_gone_over_again_knows_how_it_ended_and_that_its_audience_
     for _ in range(2):  # it may be repeated
         opened = await activities.open_broadcast(opening)
         assert (opened.ended_as, opened.ended_because) == (BroadcastStatus.FAILED, "request_invalid")
+    async with world.store.begin() as tx:
+        await tx.broadcasts.show("acme", world.broadcast_id, BroadcastStatus.PAUSED, "api_key_invalid")
+    opened = await activities.open_broadcast(OpenBroadcast(request=again, run_id="a third"))
+    assert (opened.ended_as, opened.ended_because) == (BroadcastStatus.FAILED, "request_invalid")
+    async with world.store.begin() as tx:
+        await tx.broadcasts.show("acme", world.broadcast_id, BroadcastStatus.FAILED, "outcome_unknown")
+    opened = await activities.open_broadcast(OpenBroadcast(request=again, run_id="a fourth"))
+    assert opened.ended_because == "outcome_unknown"
 
 
 @pytest.mark.parametrize("has_begun", [True, False])
