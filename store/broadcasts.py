@@ -148,6 +148,16 @@ class Broadcasts(SealingRepository):
             )
         )
 
+    async def move_audience(self, request: BroadcastRequest) -> None:
+        """Keeps a request whose audience is the same file under another URI."""
+        place = _place(request.workspace_id, request.broadcast_id)
+        sealed = self._keyring.seal(request.model_dump_json().encode(), f"broadcast.request.{place}")
+        await self._connection.execute(
+            update(broadcast)
+            .where(_is(request.workspace_id, request.broadcast_id))
+            .values(request=sealed, changed_at=self._clock())
+        )
+
     async def want(self, workspace_id: str, broadcast_id: str, wanted: Wanted) -> None:
         """From the commit on no attempt begins that this forbids: every attempt looks here within its transaction. A
         cancelled broadcast stays cancelled."""
