@@ -19,7 +19,7 @@ from activities.failures import failures, spread
 from activities.fingerprints import template_ref
 from activities.held_lane import HeldLane
 from activities.lane import Lane, Superseded, Work
-from activities.opening import STORED, Reading, open_audience
+from activities.opening import STORED, Reading, format_of, open_audience
 from activities.sources import Empty, StorageAway, Unreadable, Withheld
 from activities.survey import Surveyor
 from contracts.broadcast import Audience as Wanted
@@ -37,7 +37,7 @@ from contracts.broadcasting import (
 )
 from contracts.errors import ConnectorError, ErrorCode
 from contracts.send import SendStatus
-from store.broadcasts import ENDS, BroadcastRow, LaneName, total
+from store.broadcasts import BroadcastRow, LaneName, total
 from store.held import OPEN, Held, State
 from store.store import Store, Transaction
 
@@ -46,6 +46,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 _AGAIN_AFTER_SECONDS = 30.0
 _STORAGE_TRIES = 20
 """Of a broadcast that has not begun: some eight minutes."""
+_LONGEST_CHECK_SECONDS = 15
+"""Somebody waits for the answer."""
 _BATCH = 500
 _LOST = f"failed:{ErrorCode.OUTCOME_UNKNOWN}"
 
@@ -73,12 +75,14 @@ class BroadcastActivities:
 
         Safe to repeat: the row knows the run that made it. A broadcast whose run is gone is taken over and goes on
         where it stood. Fails with `connector_not_installed`, `connector_disabled`, and `request_invalid` where the
-        audience cannot be read.
+        audience cannot be read, or is to be read on under another URI and is another file there.
         """
         request = wanted.request
         with failures(), structlog.contextvars.bound_contextvars(broadcast=request.broadcast_id):
             await self._connectors.get_to_begin(request.workspace_id)
-            if request.audience is not None:
+            if request.resume and request.audience is not None and request.audience.uri is not None:
+                await self._move_audience(request.workspace_id, request.broadcast_id, request.audience.uri)
+            elif request.audience is not None:
                 rows = request.audience.recipients
                 content = None if rows is None else inline(rows)
                 with _within_reason():
@@ -89,8 +93,8 @@ class BroadcastActivities:
     async def _open(self, tx: Transaction, request: BroadcastRequest, run_id: str) -> OpenedBroadcast:
         known = await tx.broadcasts.get(request.workspace_id, request.broadcast_id)
         if known is None:
-            if request.again:
-                what = "There is no broadcast of this id to go over again"
+            if request.again or request.resume:
+                what = f"There is no broadcast of this id to {'go over again' if request.again else 'go on with'}"
                 raise ConnectorError(ErrorCode.REQUEST_INVALID, what, "Look up the id that it was started with.")
             rows = request.audience.recipients if request.audience else None
             kept = _without_content(request)
@@ -100,14 +104,20 @@ class BroadcastActivities:
                 raise RuntimeError("the row that was just written is not there")
         elif known.run_id != run_id:  # Idempotency guard: the id was used by another run.
             lanes = await tx.broadcasts.lanes(request.workspace_id, request.broadcast_id)
-            if known.status in ENDS and not request.again:
+            if known.end is not None and not request.again:
                 return _opened(known, known.progress(lanes.values()))
+            if known.end is None and request.again:
+                what = "The broadcast has not ended, and its run is gone"
+                raise ConnectorError(ErrorCode.REQUEST_INVALID, what, "`connector broadcast resume` takes it up.")
             if request.again and "audience" not in lanes:
                 what = "The broadcast ended before anybody was targeted"
                 raise ConnectorError(ErrorCode.REQUEST_INVALID, what, "Start a new one with the audience.")
             await tx.broadcasts.take_over(request.workspace_id, request.broadcast_id, run_id)
             if request.again:
                 await tx.broadcasts.reopen(request.workspace_id, request.broadcast_id)
+                known = replace(known, wanted="go")
+            elif request.resume and known.wanted != "cancel":
+                await tx.broadcasts.want(request.workspace_id, request.broadcast_id, "go")
                 known = replace(known, wanted="go")
         return _opened(known, None)
 
@@ -276,12 +286,40 @@ class BroadcastActivities:
 
     @activity.defn
     async def steer_broadcast(self, wanted: Steering) -> None:
-        """Says what is wanted from now on. Once it returns, no attempt begins that this forbids. Safe to repeat."""
+        """Says what is wanted from now on. Once it returns, no attempt begins that this forbids. Safe to repeat. Where
+        the audience's file is not the same under another URI, or cannot be read there, it fails with `request_invalid`
+        and changes nothing."""
+        if wanted.audience is not None:
+            with failures():
+                await self._move_audience(wanted.workspace_id, wanted.broadcast_id, wanted.audience)
         async with self._store.begin() as tx:
             if wanted.wanted is not None:
                 await tx.broadcasts.want(wanted.workspace_id, wanted.broadcast_id, wanted.wanted)
             if wanted.changes_rate:
                 await tx.broadcasts.set_rate(wanted.workspace_id, wanted.broadcast_id, wanted.rate)
+
+    async def _move_audience(self, workspace_id: str, broadcast_id: str, uri: str) -> None:
+        """From the next page on the audience is read under another URI, where the file that was begun is there, too."""
+        async with self._store.read() as tx:
+            row = await tx.broadcasts.get(workspace_id, broadcast_id)
+            lanes = await tx.broadcasts.lanes(workspace_id, broadcast_id)
+        begun = lanes["audience"].position if "audience" in lanes else None
+        if row is None or begun is None:  # there is nothing to know the file by, and another broadcast is as good
+            what = "Nothing of the audience was read yet"
+            raise ConnectorError(ErrorCode.REQUEST_INVALID, what, "Cancel the broadcast and start another one.")
+        known = _audience(row)
+        moved = Wanted(uri=uri, format=known.format or format_of(known.uri or ""))
+        try:
+            async with asyncio.timeout(_LONGEST_CHECK_SECONDS):
+                found = await open_audience(moved, None, self._limits.reading).begin()
+        except (StorageAway, TimeoutError):
+            raise _not_moved("The audience's storage does not answer") from None
+        except Unreadable as error:
+            raise _not_moved(error.what) from None
+        if found.version != Position.read(begun).version:
+            raise _not_moved("The audience's file is another one than was begun with")
+        async with self._store.begin() as tx:
+            await tx.broadcasts.move_audience(row.request.model_copy(update={"audience": moved}))
 
     @activity.defn
     async def show_broadcast(self, standing: Standing) -> None:
@@ -398,15 +436,21 @@ def _audience(row: BroadcastRow) -> Wanted:
     return row.request.audience
 
 
+def _not_moved(what: str) -> ConnectorError:
+    advice = "Name the very file that the broadcast was started with, by a URI that this worker may read now."
+    return ConnectorError(ErrorCode.REQUEST_INVALID, what, advice)
+
+
 def _opened(row: BroadcastRow, ending: BroadcastProgress | None) -> OpenedBroadcast:
+    ended_as, ended_because = row.end or (None, None)
     return OpenedBroadcast(
         stream=row.request.stream,
         template_ref=row.template_ref,
         send_at=row.request.send_at,
         expires_at=row.request.expires_at,
         ending=ending,
-        ended_as=row.status if row.status in ENDS else None,
-        ended_because=row.reason,
+        ended_as=ended_as,
+        ended_because=ended_because,
         wanted=row.wanted,
     )
 

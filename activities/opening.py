@@ -39,7 +39,7 @@ def open_audience(wanted: Wanted, recipients: bytes | None, reading: Reading) ->
         return LineAudience(Inline(recipients))
     uri = wanted.uri or ""
     source = _source(uri, reading)
-    match wanted.format or _format_of(uri):
+    match wanted.format or format_of(uri):
         case "jsonl":
             return LineAudience(source)
         case "csv":
@@ -52,7 +52,8 @@ def open_audience(wanted: Wanted, recipients: bytes | None, reading: Reading) ->
             raise Unreadable("The audience's format is not told by its name: give format (jsonl, csv or parquet)")
 
 
-def _format_of(uri: str) -> Format | None:
+def format_of(uri: str) -> Format | None:
+    """What the name's end tells."""
     return _FORMATS.get(PurePosixPath(urlsplit(uri).path).suffix.lower())
 
 

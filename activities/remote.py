@@ -15,7 +15,8 @@ from activities.sources import Stat, StorageAway, Unreadable, Withheld
 
 _CHUNK = 256 * 1024
 _TIMEOUT = httpx.Timeout(30.0)
-_WITHHELD = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_WITHHELD = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.BAD_REQUEST)
+"""Google answers 400 to a signature that has expired, S3 to one that was made with a session that has."""
 
 
 class StoredObject:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
@@ -14,15 +14,16 @@ from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.connection import connected
+from cli.connection import Connection, connected
 from cli.database import LARGEST, installed, opened
 from cli.output import FAILED, NOT_FOUND, USAGE, err, give, out, say, stop, table
 from cli.requests import insist_that_it_fits, request_of, text_of
 from contracts.attributes import WORKSPACE, at_start
-from contracts.broadcast import BroadcastProgress, BroadcastRequest, RateChange
+from contracts.broadcast import Audience, AudienceMove, BroadcastProgress, BroadcastRequest, RateChange
 from contracts.names import BROADCAST_WORKFLOW, broadcast_workflow_id
-from contracts.received import refusal_of
+from contracts.received import M, refusal_of
 from runtime.process import run
+from runtime.temporal import update_with_start
 from store.broadcasts import ENDS, BroadcastRow
 from store.recipients import STATUSES
 from store.store import Store
@@ -134,15 +135,76 @@ def pause(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = Fals
 
 
 @app.command()
-def resume(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
-    """Go on."""
-    _update(workspace, broadcast_id, "resume", as_json=as_json)
+def resume(
+    workspace: Workspace,
+    broadcast_id: Broadcast,
+    *,
+    audience: Annotated[
+        str | None, typer.Option(help="Where the very same file can be read now: a fresh signed URL, say.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Go on, also where the run was terminated: then another one takes the broadcast up where it stood."""
+
+    async def do() -> None:
+        async with connected(workspace) as c:
+            move = None if audience is None else _given(AudienceMove, uri=_absolute(audience))
+            answer = await _updated(c, workspace, broadcast_id, "resume", *([] if move is None else [move]))
+            if answer is None:
+                answer = await _taken_up(c, workspace, broadcast_id, move=move)
+        _show_steered("resume", answer, as_json=as_json)
+
+    run(do())
+
+
+async def _taken_up(
+    c: Connection, workspace: str, broadcast_id: str, *, move: AudienceMove | None = None, cancels: bool = False
+) -> BroadcastProgress:
+    """By a run for one that is gone: never beside one that is open, and never after one that ended by itself, for then
+    the database is an older one than that run's (a backup), and who was reached since would be reached again. One that
+    is cancelled targets nobody, and follows to its end what was under way."""
+    row, _ = await _stored(c.store, workspace, broadcast_id)
+    if row.status in ENDS:
+        stop(FAILED, _why_not(row))
+    if cancels:
+        async with c.store.begin() as tx:
+            await tx.broadcasts.want(workspace, broadcast_id, "cancel")
+    request = BroadcastRequest(
+        workspace_id=workspace,
+        broadcast_id=broadcast_id,
+        resume=True,
+        audience=None if move is None else Audience(uri=move.uri),
+    )
+    try:
+        return await update_with_start(
+            c.temporal,
+            BROADCAST_WORKFLOW,
+            request,
+            id_=broadcast_workflow_id(workspace, broadcast_id),
+            task_queue=c.settings.task_queue,
+            update="resume",
+            result_type=BroadcastProgress,
+            reuse=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            summary=f"takes up broadcast {broadcast_id}, whose run was gone",
+            attributes=at_start({WORKSPACE: workspace}),
+        )
+    except WorkflowAlreadyStartedError:
+        what = f"broadcast {broadcast_id!r} is {row.status} in this database, but its run has ended by itself"
+        stop(FAILED, f"{what}: is this a backup that was restored? It is not taken up, lest people be reached twice")
 
 
 @app.command()
 def cancel(workspace: Workspace, broadcast_id: Broadcast, *, as_json: Json = False) -> None:
     """End a broadcast. Once this returns nobody is targeted any more."""
-    _update(workspace, broadcast_id, "cancel", as_json=as_json)
+
+    async def do() -> None:
+        async with connected(workspace) as c:
+            answer = await _updated(c, workspace, broadcast_id, "cancel")
+            if answer is None:
+                answer = await _taken_up(c, workspace, broadcast_id, cancels=True)
+        _show_steered("cancel", answer, as_json=as_json)
+
+    run(do())
 
 
 @app.command(name="set-rate")
@@ -156,11 +218,7 @@ def set_rate(
     as_json: Json = False,
 ) -> None:
     """Change the rate of a broadcast that runs."""
-    try:
-        change = RateChange(rate=rate)
-    except ValidationError as error:
-        stop(USAGE, str(refusal_of(error)))
-    _update(workspace, broadcast_id, "set_rate", change, as_json=as_json)
+    _update(workspace, broadcast_id, "set_rate", _given(RateChange, rate=rate), as_json=as_json)
 
 
 @app.command()
@@ -312,24 +370,51 @@ def _counts(progress: BroadcastProgress) -> str:
 def _update(workspace: str, broadcast_id: str, name: str, *args: RateChange, as_json: bool) -> None:
     async def do() -> None:
         async with connected(workspace) as c:
-            handle = c.temporal.get_workflow_handle(broadcast_workflow_id(workspace, broadcast_id))
-            try:
-                answer: BroadcastProgress = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                    name, args=list(args), result_type=BroadcastProgress
-                )
-            except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
+            answer = await _updated(c, workspace, broadcast_id, name, *args)
+            if answer is None:
                 row, _ = await _stored(c.store, workspace, broadcast_id)
-                how = f"has ended: {row.status}" if row.status in ENDS else f"is {row.status}, but its run is gone"
-                stop(FAILED, f"broadcast {broadcast_id!r} {how}. See `connector broadcast watch`")
-        if as_json:
-            give(answer)
-            return
-        is_going = name == "cancel" and answer.status not in ENDS  # what is under way is followed to its end
-        say(f"{'being cancelled' if is_going else answer.status}: {_counts(answer)}")
+                stop(FAILED, _why_not(row))
+        _show_steered(name, answer, as_json=as_json)
 
     run(do())
+
+
+async def _updated(
+    c: Connection, workspace: str, broadcast_id: str, name: str, *args: BaseModel
+) -> BroadcastProgress | None:
+    """None where no run is open."""
+    handle = c.temporal.get_workflow_handle(broadcast_workflow_id(workspace, broadcast_id))
+    try:
+        return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+            name, args=args, result_type=BroadcastProgress
+        )
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return None
+
+
+def _why_not(row: BroadcastRow) -> str:
+    """Why a broadcast without an open run is not steered."""
+    told = f"broadcast {row.request.broadcast_id!r}"
+    if row.status in ENDS:
+        return f"{told} has ended: {row.status}. See `connector broadcast watch`"
+    return f"{told} is {row.status}, but its run is gone: `connector broadcast resume` takes it up where it stood"
+
+
+def _show_steered(name: str, answer: BroadcastProgress, *, as_json: bool) -> None:
+    if as_json:
+        give(answer)
+        return
+    is_going = name == "cancel" and answer.status not in ENDS  # what is under way is followed to its end
+    say(f"{'being cancelled' if is_going else answer.status}: {_counts(answer)}")
+
+
+def _given(model: type[M], **fields: Any) -> M:
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        stop(USAGE, str(refusal_of(error)))
 
 
 def _absolute(uri: str) -> str:

@@ -9,7 +9,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
 from cli.output import FAILED, stop
-from contracts.broadcast import AudienceRow, BroadcastProgress, BroadcastRequest, RateChange, RecipientPage
+from contracts.broadcast import (
+    AudienceMove,
+    AudienceRow,
+    BroadcastProgress,
+    BroadcastRequest,
+    RateChange,
+    RecipientPage,
+)
 from contracts.connector import ConnectorSettings, ConnectorStatus
 from contracts.event import TimelinePage
 from contracts.install import InstallRequest, RotatedToken, TestReport, TestRequest, TokenRequest, UninstallRequest
@@ -28,6 +35,7 @@ _GIVEN: tuple[type[BaseModel], ...] = (
     Template,
     BroadcastRequest,
     AudienceRow,
+    AudienceMove,
     RateChange,
     InstallRequest,
     ConnectorSettings,

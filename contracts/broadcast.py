@@ -23,6 +23,8 @@ Rate = Annotated[float, Field(gt=0, le=10_000)]
 
 Format = Literal["jsonl", "csv", "parquet"]
 
+AudienceUri = Annotated[str, Field(min_length=1, max_length=4096)]
+
 
 class AudienceRow(Contract):
     """One recipient of an audience: a line of JSON Lines, and an entry of `recipients`.
@@ -54,7 +56,7 @@ class Audience(Contract):
     """
 
     recipients: Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_length=MOST_INLINE)] | None = None
-    uri: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    uri: AudienceUri | None = None
     format: Format | None = None
 
     @model_validator(mode="after")
@@ -68,13 +70,18 @@ class BroadcastRequest(Contract):
     """The one argument of `BroadcastWorkflow`.
 
     Start it with the id `iterable/{workspace_id}/broadcast/{broadcast_id}`, conflict policy USE_EXISTING, reuse policy
-    REJECT_DUPLICATE. Either `template` or `template_ref`. `send_at` (within 365 days; past = now) makes the run wait;
-    from `expires_at` on nobody is targeted any more. `rate` is the most recipients a second, below what the connector's
-    setting `sends_per_second` allows for the whole project. `on_bad_row` says whether a row that is no recipient is
-    counted and passed over, or ends the broadcast. `dry_run` reads the audience, counts, and sends nothing.
+    REJECT_DUPLICATE (but for `again` and `resume`). Either `template` or `template_ref`. `send_at` (within 365 days;
+    past = now) makes the run wait; from `expires_at` on nobody is targeted any more. `rate` is the most recipients a
+    second, below what the connector's setting `sends_per_second` allows for the whole project. `on_bad_row` says
+    whether a row that is no recipient is counted and passed over, or ends the broadcast. `dry_run` reads the audience,
+    counts, and sends nothing.
 
     `again` is for a broadcast that ended: recipients that failed are targeted once more, and it ends as it did. It
-    takes none of the other fields; audience and template are those of the first run.
+    takes none of the other fields; audience and template are those of the first run. Reuse policy ALLOW_DUPLICATE.
+
+    `resume` is for a broadcast that has not ended and whose run is gone (terminated, timed out): it goes on where it
+    stood. It takes no other field than an `audience`: the same file under another `uri`. Reuse policy
+    ALLOW_DUPLICATE_FAILED_ONLY.
     """
 
     workspace_id: WorkspaceId
@@ -89,6 +96,7 @@ class BroadcastRequest(Contract):
     on_bad_row: Literal["skip", "fail"] = "skip"
     dry_run: bool = False
     again: bool = False
+    resume: bool = False
     carried: dict[str, JsonValue] | None = None
     """Not for whoever starts a broadcast: carries a run over its continuations."""
 
@@ -102,9 +110,13 @@ class BroadcastRequest(Contract):
     def _complete(self) -> Self:
         if self.carried is not None:
             return self
-        if self.again:
-            if self.template is not None or self.template_ref is not None or self.audience is not None:
-                raise ValueError("`again` takes neither a template nor an audience")
+        if self.again and self.resume:
+            raise ValueError("give either again or resume")
+        if self.again or self.resume:
+            if self.template is not None or self.template_ref is not None or (self.again and self.audience):
+                raise ValueError("`again` takes neither a template nor an audience, and `resume` no template")
+            if self.audience is not None and self.audience.uri is None:
+                raise ValueError("the audience of `resume` is a uri")
             return self
         if (self.template is None) == (self.template_ref is None):
             raise ValueError("give either template or template_ref")
@@ -223,6 +235,13 @@ class BroadcastProgress(Contract):
     campaign_id: int | None = None
     template_ref: Sha256 | None = None
     survey: Survey | None = None
+
+
+class AudienceMove(Contract):
+    """The argument of the update `resume` where the audience's file is under another URI now: a fresh signature, say.
+    It is read on at the same row, and refused where it is not the same file."""
+
+    uri: AudienceUri
 
 
 class RateChange(Contract):

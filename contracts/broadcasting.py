@@ -5,7 +5,15 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from contracts.broadcast import BroadcastId, BroadcastProgress, BroadcastRequest, BroadcastStatus, Rate, Tally
+from contracts.broadcast import (
+    AudienceUri,
+    BroadcastId,
+    BroadcastProgress,
+    BroadcastRequest,
+    BroadcastStatus,
+    Rate,
+    Tally,
+)
 from contracts.model import Contract, Sha256, WorkspaceId
 from contracts.shadow import Shadow
 from contracts.target import Pace
@@ -75,13 +83,15 @@ class LaneReport(Contract):
 
 
 class Steering(Contract):
-    """`steer_broadcast`: what is wanted from now on; a field that is not given stays as it is."""
+    """`steer_broadcast`: what is wanted from now on, and where the audience is; a field that is not given stays as it
+    is."""
 
     workspace_id: WorkspaceId
     broadcast_id: BroadcastId
     wanted: Wanted | None = None
     changes_rate: bool = False
     rate: Rate | None = None
+    audience: AudienceUri | None = None
 
 
 class Standing(Contract):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 
 from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, Tally
 from contracts.broadcasting import Wanted
@@ -30,6 +30,15 @@ class BroadcastRow:
     template_ref: str | None
     created_at: datetime
     ended_at: datetime | None
+    ended_as: BroadcastStatus | None
+    ended_because: str | None
+
+    @property
+    def end(self) -> tuple[BroadcastStatus, str | None] | None:
+        """How it ended and why, though it may be gone over again; None for one that never has."""
+        if self.ended_as is not None:
+            return self.ended_as, self.ended_because
+        return (self.status, self.reason) if self.status in ENDS else None
 
     def progress(self, lanes: Iterable["LaneRow"]) -> BroadcastProgress:
         """The broadcast as GenieOS reads it."""
@@ -106,6 +115,8 @@ class Broadcasts(SealingRepository):
             template_ref=row.template_ref,
             created_at=row.created_at,
             ended_at=row.ended_at,
+            ended_as=None if row.ended_as is None else BroadcastStatus(row.ended_as),
+            ended_because=row.ended_because,
         )
 
     async def recipients(self, workspace_id: str, broadcast_id: str) -> bytes | None:
@@ -124,8 +135,28 @@ class Broadcasts(SealingRepository):
         )
 
     async def reopen(self, workspace_id: str, broadcast_id: str) -> None:
-        """One that has ended is gone over again: whoever was reached no more by then may be."""
-        await self._connection.execute(update(broadcast).where(_is(workspace_id, broadcast_id)).values(wanted="go"))
+        """One that has ended is gone over again: whoever was reached no more by then may be. How it ended is kept, lest
+        another run, where this one is lost, take it for one whose audience is to be read on."""
+        ended_before = broadcast.c.ended_as.is_not(None)
+        await self._connection.execute(
+            update(broadcast)
+            .where(_is(workspace_id, broadcast_id))
+            .values(
+                wanted="go",
+                ended_as=func.coalesce(broadcast.c.ended_as, broadcast.c.status),
+                ended_because=case((ended_before, broadcast.c.ended_because), else_=broadcast.c.reason),
+            )
+        )
+
+    async def move_audience(self, request: BroadcastRequest) -> None:
+        """Keeps a request whose audience is the same file under another URI."""
+        place = _place(request.workspace_id, request.broadcast_id)
+        sealed = self._keyring.seal(request.model_dump_json().encode(), f"broadcast.request.{place}")
+        await self._connection.execute(
+            update(broadcast)
+            .where(_is(request.workspace_id, request.broadcast_id))
+            .values(request=sealed, changed_at=self._clock())
+        )
 
     async def want(self, workspace_id: str, broadcast_id: str, wanted: Wanted) -> None:
         """From the commit on no attempt begins that this forbids: every attempt looks here within its transaction. A
@@ -160,7 +191,7 @@ class Broadcasts(SealingRepository):
             values["template_ref"] = template_ref
         where = _is(workspace_id, broadcast_id)
         if status in ENDS:
-            values |= {"ended_at": self._clock(), "recipients": None}
+            values |= {"ended_at": self._clock(), "recipients": None, "ended_as": None, "ended_because": None}
         else:
             where &= broadcast.c.ended_at.is_(None)
         await self._connection.execute(update(broadcast).where(where).values(values))

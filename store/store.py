@@ -41,7 +41,7 @@ from store.templates import Templates
 from store.webhooks import WebhookAccess
 from store.writer import PacketWriter
 
-SCHEMA = "0014"
+SCHEMA = "0015"
 """The newest migration; a test holds it equal to the folder's."""
 
 Clock = Callable[[], datetime]

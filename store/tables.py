@@ -361,7 +361,7 @@ pace = Table(
 
 # A broadcast, for ever: its id is used once. `request` is what GenieOS asked for, without the template; recipients that
 # stood in it are dropped at the end. `wanted` is what the run's updates have asked for, and is looked at in the
-# transaction of every attempt.
+# transaction of every attempt. `ended_as` and `ended_because` are of one that is gone over again, until it ends again.
 broadcast = Table(
     "broadcast",
     metadata,
@@ -379,6 +379,8 @@ broadcast = Table(
     Column("created_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
     Column("ended_at", Moment),
+    Column("ended_as", String(16)),
+    Column("ended_because", Text),
 )
 
 # Two activities at most work on a broadcast: one reads the audience, one looks after rows that are held. `holder` is

@@ -252,6 +252,7 @@ async def stage(
             iterable_us_url=f"{sandbox_url}/us",
             iterable_eu_url=f"{sandbox_url}/eu",
             push_allow_private=True,
+            audience_allow_private=True,
             least_evidence_after_seconds=0,
             assets_store=str(folder / "assets"),
             audience_roots=[folder],

@@ -15,7 +15,14 @@ with workflow.unsafe.imports_passed_through():
     from activities.broadcast import BroadcastActivities
     from activities.send import SendActivities
     from activities.shadow import ShadowActivities
-    from contracts.broadcast import BroadcastProgress, BroadcastRequest, BroadcastStatus, RateChange, Tally
+    from contracts.broadcast import (
+        AudienceMove,
+        BroadcastProgress,
+        BroadcastRequest,
+        BroadcastStatus,
+        RateChange,
+        Tally,
+    )
     from contracts.broadcasting import (
         BroadcastName,
         Carried,
@@ -33,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
     from contracts.target import FingerprintRequest, PreparedSend, TargetEnd, TemplateBody
     from contracts.template import Stream
-    from workflows.failures import failure, failure_of, given, too_large
+    from workflows.failures import failing, failure, failure_of, given, too_large
     from workflows.window import show_broadcast
 
 OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
@@ -202,6 +209,8 @@ class BroadcastWorkflow:
             if is_cancelled_exception(error):
                 raise
             self._problem = failure_of(error)
+            if request.resume:  # it stands as it stood: who took it up may do so again
+                raise self._problem from None
             ended_before = opened.ended_as is not None
             await self._close(*(self._end() if ended_before else (BroadcastStatus.FAILED, self._problem.type)))
             raise self._problem from None
@@ -427,11 +436,14 @@ class BroadcastWorkflow:
         return self.progress()
 
     @workflow.update
-    async def resume(self) -> BroadcastProgress:
-        """Goes on."""
+    async def resume(self, move: Received[AudienceMove] | None = None) -> BroadcastProgress:
+        """Goes on; with a move, reading the same file under another URI. Where that is another file, or cannot be
+        read there, it fails and all stays as it was."""
+        audience = None if move is None else given(move).uri
         await self._is_open()
         async with self._steering:
-            await self._steer(wanted="go")
+            with failing():
+                await self._steer(wanted="go", audience=audience)
             self._is_paused, self._reason = False, None
         if self._ending is None:
             await self._show(self._at_work)

@@ -15,7 +15,7 @@ from pyarrow.parquet import write_table
 from activities.audience import Audience, CsvAudience, LineAudience, Position, ReadRow, inline
 from activities.opening import Reading, open_audience
 from activities.remote import HttpsFile
-from activities.sources import Inline, Unreadable
+from activities.sources import Inline, Unreadable, Withheld
 from contracts.broadcast import Audience as Wanted
 from contracts.broadcast import AudienceRow
 from tests.s3 import S3
@@ -210,6 +210,17 @@ async def test_a_url_is_read_from_an_offset(knows_ranges: bool) -> None:
     assert len(rows) == 5
     assert await audience.size() == len(lines)
     assert await read(audience, Position(begin.version, 2, rows[1].end)) == rows[2:]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_a_signature_that_is_not_taken_any_more_is_told_from_a_file_that_is_not_there(status: int) -> None:
+    source = HttpsFile(
+        "https://example.com/a.jsonl",
+        allow_private=True,
+        transport=httpx.MockTransport(lambda _: httpx.Response(status)),
+    )
+    with pytest.raises(Withheld):
+        await source.stat()
 
 
 @pytest.mark.parametrize("url", ["http://example.com/a.jsonl", "https://127.0.0.1/a.jsonl", "https://10.0.0.1/a.csv"])

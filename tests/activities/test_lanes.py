@@ -178,6 +178,10 @@ class World:
     def activities(self, work: Work | None = None) -> BroadcastActivities:
         return BroadcastActivities(self.store, Installed(work), BroadcastLimits(Reading(allow_private=True)))  # pyright: ignore[reportArgumentType]
 
+    def resumed(self, **given: Any) -> OpenBroadcast:
+        request = BroadcastRequest(workspace_id="acme", broadcast_id=self.broadcast_id, resume=True, **given)
+        return OpenBroadcast(request=request, run_id="resumed")
+
     async def tally(self) -> Tally:
         async with self.store.read() as tx:
             return total((await tx.broadcasts.lanes("acme", self.broadcast_id)).values())
@@ -527,6 +531,46 @@ async def test_what_is_gone_over_again_knows_how_it_ended_and_that_its_audience_
     for _ in range(2):  # it may be repeated
         opened = await activities.open_broadcast(opening)
         assert (opened.ended_as, opened.ended_because) == (BroadcastStatus.FAILED, "request_invalid")
+    async with world.store.begin() as tx:
+        await tx.broadcasts.show("acme", world.broadcast_id, BroadcastStatus.PAUSED, "api_key_invalid")
+    resumed = await activities.open_broadcast(world.resumed())
+    assert resumed.ending is not None  # its run is lost: that is no reason to read its audience on
+    opened = await activities.open_broadcast(OpenBroadcast(request=again, run_id="a third"))
+    assert (opened.ended_as, opened.ended_because) == (BroadcastStatus.FAILED, "request_invalid")
+    async with world.store.begin() as tx:
+        await tx.broadcasts.show("acme", world.broadcast_id, BroadcastStatus.FAILED, "outcome_unknown")
+    opened = await activities.open_broadcast(OpenBroadcast(request=again, run_id="a fourth"))
+    assert opened.ended_because == "outcome_unknown"
+
+
+@pytest.mark.parametrize(("wanted", "then"), [("go", "go"), ("pause", "go"), ("cancel", "cancel")])
+async def test_what_is_taken_up_goes_on_unless_it_was_cancelled(world: World, wanted: Wanted, then: Wanted) -> None:
+    await world.open()
+    await world.work("audience")
+    await world.want(wanted)
+    again = BroadcastRequest(workspace_id="acme", broadcast_id=world.broadcast_id, again=True)
+    with pytest.raises(ApplicationError, match="`connector broadcast resume` takes it up"):
+        await world.activities().open_broadcast(OpenBroadcast(request=again, run_id="another"))
+    for _ in range(2):  # it may be repeated
+        opened = await world.activities().open_broadcast(world.resumed())
+        assert (opened.wanted, opened.ending, opened.ended_as) == (then, None, None)
+    async with world.store.read() as tx:
+        row = await tx.broadcasts.get("acme", world.broadcast_id)
+    assert row is not None
+    assert row.wanted == then
+
+
+async def test_what_never_was_is_not_taken_up(world: World) -> None:
+    with pytest.raises(ApplicationError, match="no broadcast of this id to go on with"):
+        await world.activities().open_broadcast(world.resumed())
+
+
+async def test_an_audience_of_which_nothing_was_read_is_not_moved(world: World) -> None:
+    await world.open()
+    await world.work("audience")
+    moved = world.resumed(audience=Audience(uri="http://127.0.0.1:1/people.jsonl"))
+    with pytest.raises(ApplicationError, match="Nothing of the audience was read yet"):
+        await world.activities().open_broadcast(moved)
 
 
 @pytest.mark.parametrize("has_begun", [True, False])

@@ -78,6 +78,7 @@ class World:
     """Otherwise it never comes to be."""
     retried: int = 0
     ended_as: BroadcastStatus | None = None
+    has_template: bool = True
 
     def __post_init__(self) -> None:
         self.opens.set()
@@ -96,6 +97,8 @@ class World:
     @activity.defn
     async def fingerprint_template(self, request: FingerprintRequest, body: TemplateBody | None = None) -> PreparedSend:
         del body
+        if not self.has_template:
+            raise ApplicationError("it is gone", type="template_unknown", non_retryable=True)
         known = known_content(SETTINGS, request.send.stream)
         return known if self.has_campaign else known.model_copy(update={"shadow": None})
 
@@ -258,6 +261,17 @@ async def test_one_retry_of_a_broadcast_that_ended_is_one_and_it_ends_as_it_did(
         await (await start.workflow_handle()).result()
     assert world.retried == 1
     assert [standing.status for standing in world.closed] == [BroadcastStatus.CANCELLED]
+
+
+async def test_one_that_is_taken_up_and_cannot_be_prepared_stays_as_it_stood(the_stage: Stage) -> None:
+    world = World(has_template=False)
+    resumed = BroadcastRequest(workspace_id="acme", broadcast_id="brc_1", resume=True)
+    async with working(the_stage, world) as queue:
+        with pytest.raises(WorkflowFailureError) as caught:
+            await the_stage.client.execute_workflow("BroadcastWorkflow", resumed, id=queue, task_queue=queue)
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.type == "template_unknown"
+    assert world.closed == []
 
 
 async def test_a_bad_carried_fails_the_run(the_stage: Stage) -> None:

@@ -1,20 +1,30 @@
 """A connector's life as an admin types it: every command once, with its exit code and the words that help."""
 
 import asyncio
+import hashlib
 import json
 import re
 import uuid
+from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from typer.testing import CliRunner
 
 from cli import admin
 from cli.main import app
 from cli.output import FAILED, NOT_FOUND, OK, UNREACHABLE, USAGE, out
+from contracts.broadcast import BroadcastStatus
+from contracts.names import broadcast_workflow_id
 from contracts.send import Recipient, SendRequest
-from tests.stage import TEMPLATE, Project, Stage
+from store.broadcasts import total
+from tests.stage import TEMPLATE, Project, Stage, served
 
 pytestmark = pytest.mark.scenario
 
@@ -156,6 +166,125 @@ async def test_a_broadcast_from_a_file(project: Project) -> None:
         told = await terminal.type("broadcast", steer[0], *name, *steer[1:], ends=FAILED)
         assert "has ended: completed" in told
     assert "nothing to retry" in await terminal.type("broadcast", "retry", *name)
+
+
+@dataclass
+class Bucket:
+    """Files behind URLs that are good while they have the signature of the day."""
+
+    files: dict[str, bytes]
+    signature: str = "first"
+
+    def __post_init__(self) -> None:
+        self.app = Starlette(routes=[Route("/{name}", self._give)])
+
+    async def _give(self, request: Request) -> Response:
+        if request.query_params.get("signature") != self.signature:
+            return Response(status_code=403)
+        content = self.files[request.path_params["name"]]
+        return Response(content, headers={"ETag": hashlib.sha256(content).hexdigest()})
+
+
+def _people(count: int) -> str:
+    return "email,first_name\n" + "".join(f"sent+{n}@example.com,P{n}\n" for n in range(count))
+
+
+async def _begun(project: Project, audience: str) -> str:
+    """A broadcast that has reached some twenty people and goes on slowly; its id. Answers are lost meanwhile."""
+    broadcast_id = f"brc-{uuid.uuid4().hex[:8]}"
+    request = {"workspace_id": project.workspace_id, "broadcast_id": broadcast_id, "rate": 20}
+    file = project.stage.folder / f"{broadcast_id}.json"
+    file.write_text(json.dumps(request | {"template": TEMPLATE.model_dump(mode="json")}))
+    await project.fault("/api/email/target", "error_after", count=2)
+    words = ("broadcast", "run", str(file), "--audience", audience, "--no-wait")
+    assert "started" in await Terminal(project.stage).type(*words)
+    async with asyncio.timeout(90):
+        while (await project.counts())["messages"] < 20:  # noqa: ASYNC110 - another process counts
+            await asyncio.sleep(0.05)
+    return broadcast_id
+
+
+async def _reached(project: Project) -> Counter[str]:
+    return Counter(message["email"] for message in await project.outbox())
+
+
+async def test_a_broadcast_whose_run_was_terminated_is_taken_up(project: Project) -> None:
+    terminal, rows = Terminal(project.stage), project.stage.folder / f"{uuid.uuid4().hex}.csv"
+    rows.write_text(_people(120))
+    name = (project.workspace_id, await _begun(project, str(rows)))
+    run = project.stage.client.get_workflow_handle(broadcast_workflow_id(*name))
+    await run.terminate()
+    for steer in ("pause", "retry"):
+        assert "`connector broadcast resume` takes it up" in await terminal.type("broadcast", steer, *name, ends=FAILED)
+    await terminal.type("pause", project.workspace_id)
+    assert "connector_disabled" in await terminal.type("broadcast", "resume", *name, ends=FAILED)
+    await terminal.type("resume", project.workspace_id)
+    assert len(await _reached(project)) < 120
+    assert "sending" in await terminal.type("broadcast", "resume", *name)
+    assert "completed" in await terminal.type("broadcast", "watch", *name)
+    assert await _reached(project) == {f"sent+{n}@example.com": 1 for n in range(120)}
+    assert "has ended: completed" in await terminal.type("broadcast", "resume", *name, ends=FAILED)
+
+    async with project.stage.store.begin() as tx:  # as a backup has it
+        await tx.broadcasts.take_over(*name, "a run")
+        await tx.broadcasts.show(*name, BroadcastStatus.SENDING, None)
+    assert "ended by itself" in await terminal.type("broadcast", "resume", *name, ends=FAILED)
+
+
+async def test_a_broadcast_whose_run_was_terminated_is_cancelled_without_another_message(project: Project) -> None:
+    terminal, rows = Terminal(project.stage), project.stage.folder / f"{uuid.uuid4().hex}.csv"
+    rows.write_text(_people(120))
+    name = (project.workspace_id, await _begun(project, str(rows)))
+    await project.stage.client.get_workflow_handle(broadcast_workflow_id(*name)).terminate()
+    assert "being cancelled" in await terminal.type("broadcast", "cancel", *name)
+    before = await _reached(project)
+    assert len(before) < 120
+    assert "cancelled" in await terminal.type("broadcast", "watch", *name)
+    assert await _reached(project) == before
+    async with project.stage.store.read() as tx:
+        tally = total((await tx.broadcasts.lanes(*name)).values())
+    assert tally.taken + sum(tally.failed.values()) == len(before)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_broadcast_whose_signed_url_expired_is_read_on_under_a_fresh_one(
+    project: Project, *, is_lost: bool
+) -> None:
+    terminal = Terminal(project.stage)
+    bucket = Bucket({"people.csv": _people(120).encode(), "others.csv": _people(130).encode()})
+    async with served(bucket.app) as url:
+        name = (project.workspace_id, await _begun(project, f"{url}/people.csv?signature=first"))
+        bucket.signature = "second"
+        if is_lost:
+            run = project.stage.client.get_workflow_handle(broadcast_workflow_id(*name))
+            await run.terminate()
+        else:
+            await _paused(project, *name)
+        resume = ("broadcast", "resume", *name, "--audience")
+        for audience, problem in {
+            f"{url}/others.csv?signature=second": "is another one than was begun with",
+            f"{url}/people.csv?signature=first": "does not let this worker read it",
+            f"{url}/people.csv?signature=": "does not let this worker read it",
+            "http://127.0.0.1:1/people.csv?signature=second": "does not answer",
+        }.items():
+            told = await terminal.type(*resume, audience, ends=FAILED)
+            assert problem in told
+            assert "signature" not in told
+        assert len(await _reached(project)) < 120
+        assert "sending" in await terminal.type(*resume, f"{url}/people.csv?signature=second")
+        assert "completed" in await terminal.type("broadcast", "watch", *name)
+    assert await _reached(project) == {f"sent+{n}@example.com": 1 for n in range(120)}
+
+
+async def _paused(project: Project, workspace: str, broadcast_id: str) -> None:
+    url = f"/v1/workspaces/{workspace}/broadcasts/{broadcast_id}"
+    async with asyncio.timeout(90):
+        while True:
+            answer = await project.stage.endpoint_http.get(url, headers={"Authorization": "Bearer admin-token"})
+            if answer.json()["status"] == "paused":
+                break
+            await asyncio.sleep(0.1)
+    assert answer.json()["reason"] == "audience_unavailable"
 
 
 async def test_a_broadcast_that_reaches_nobody(project: Project) -> None:
