@@ -88,7 +88,10 @@ async def _key_problem(
     )
 
 
-_MAKE_A_KEY = "make a server-side key in Iterable (Integrations, API keys) and install again with it."
+_MAKE_A_KEY = (
+    "make a server-side key in Iterable (Integrations, API keys) and give it to `connector rotate key`, or to "
+    "`connector install` where none is in force yet."
+)
 
 
 async def _opens_channels(client: IterableClient) -> KeyRefused | None:

@@ -45,6 +45,6 @@ def forget_command(
                 people.append(person_named(store.hasher, user_id, user_id=True))
             done = await forget(store, workspace, people, source="admin")
         say(f"erased from {done.events} events and {done.sends} sends; {done.waiting} waiting events removed")
-        say("nothing is sent to this person ever again, and that cannot be taken back")
+        say("nothing is sent to this person any more; what was erased cannot be brought back")
 
     run(do())

@@ -37,6 +37,7 @@ def send(
             handle = c.temporal.get_workflow_handle(
                 send_workflow_id(request.workspace_id, request.send_id), result_type=SendResult
             )
+            err.print(f"[dim]· run {handle.id}; Ctrl-C leaves it running[/]")
             try:
                 result = await send_accepted(c.temporal, c.settings.task_queue, request)
                 if wait:

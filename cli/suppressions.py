@@ -282,7 +282,7 @@ def push(
     as_json: Json = False,
 ) -> None:
     """Tell Iterable of what was added by hand and imported. Needs an all-list:
-    `connector install … --set all_list_id=ID`.
+    `connector configure WORKSPACE --set all_list_id=ID`.
     """
     try:
         request = SyncRequest(workspace_id=workspace, sync_id=sync_id or f"{datetime.now(UTC):%Y%m%dT%H%M%S}")

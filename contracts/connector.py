@@ -6,7 +6,7 @@ from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from contracts.finding import Finding
 from contracts.model import Contract, WorkspaceId
@@ -14,21 +14,10 @@ from contracts.template import EmailAddress, Sender, Stream
 
 DataCenter = Literal["us", "eu"]
 ProjectType = Literal["hybrid", "email", "userid"]
-"""How the Iterable project identifies people. No API call reports it, so the admin says it."""
-
 ProfilePolicy = Literal["never", "on_unknown", "always"]
-"""Whether a send may write a thin profile to Iterable: never, only when Iterable does not know the recipient, or
-before every send."""
-
 OutcomePolicy = Literal["at_most_once", "at_least_once"]
-"""What to do with a send whose outcome stays unknown to the end: fail it with `outcome_unknown`, or send again."""
-
 KeyPolicy = Literal["wait", "fail"]
-"""What sends do while Iterable refuses the API key: wait for a new one, or fail at once."""
-
 UnsubscribePolicy = Literal["allow", "warn", "refuse"]
-"""What to do with marketing mail that has no unsubscribe tag. Iterable can add a block of its own to a channel's mail,
-so its absence need not be wrong."""
 
 Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
 
@@ -59,11 +48,19 @@ Network = Annotated[str, AfterValidator(_network)]
 class ConnectorSettings(Contract):
     """What an admin decides. Validated together; a refused change leaves the old settings in force."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     data_center: DataCenter
+    """Where the Iterable project is hosted. Its API key is of no use in the other one."""
     project_type: ProjectType = "hybrid"
+    """How the Iterable project identifies people. No API call reports it, so the admin says it."""
     transactional_message_type_id: int | None = None
+    """An Iterable message type whose channel is transactional email. Without one, transactional sends are refused."""
     marketing_message_type_id: int | None = None
+    """An Iterable message type whose channel is marketing email. Without one, marketing sends are refused."""
     profile_policy: ProfilePolicy = "never"
+    """Whether a send may write a thin profile to Iterable: never, only when Iterable does not know the recipient, or
+    before every send."""
     profile_fields: list[str] = []
     """Names a thin profile may carry. Nothing else of `recipient.profile` leaves GenieOS."""
     profile_wait_seconds: Seconds = 60
@@ -88,14 +85,20 @@ class ConnectorSettings(Contract):
     and what Iterable took long over may be sent after its answer was lost. Longer than `reconcile_within_seconds`:
     absence proves nothing."""
     transactional_outcome_policy: OutcomePolicy = "at_least_once"
+    """What to do with a transactional send whose outcome stays unknown to the end: fail it with `outcome_unknown`
+    (`at_most_once`), or send again."""
     marketing_outcome_policy: OutcomePolicy = "at_most_once"
+    """The same for marketing."""
     on_key_refused: KeyPolicy = "wait"
+    """What sends do while Iterable refuses the API key: wait for a new one, or fail at once."""
     complaint_blocks_transactional: bool = True
     """A complaint always blocks marketing; whether receipts and passwords still go out to whom complained, you say."""
     template_max_bytes: Annotated[int, Field(ge=1_000, le=5_000_000)] = 1_000_000
     """The most that the HTML of one template may have (UTF-8, images hosted); above it is `template_too_large`. What
     Iterable takes at most is documented nowhere."""
     marketing_without_unsubscribe: UnsubscribePolicy = "warn"
+    """What to do with marketing mail that has no unsubscribe tag. Iterable can add a block of its own to a channel's
+    mail, so its absence need not be wrong."""
     preview_templates: bool = True
     """Whether a dry run of a content that Iterable does not have may make a template there, for as long as the render
     takes. Iterable renders nothing else; without it such a dry run is rendered here only."""
@@ -108,8 +111,9 @@ class ConnectorSettings(Contract):
     default_from_email: Sender | None = None
     """The sender of templates that name none."""
     default_from_name: str | None = None
+    """Belongs to the default sender: a template with a sender of its own keeps its own name, or none."""
     default_reply_to: EmailAddress | None = None
-    """Both belong to the default sender: a template with a sender of its own keeps its own, or none."""
+    """Belongs to the default sender, as its name does."""
     allowed_senders: list[AllowedSender] = []
     """Who templates may be sent from; anybody where it is empty. Iterable decides in the end: it skips messages of
     senders that it has not authorised."""

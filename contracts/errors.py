@@ -57,13 +57,14 @@ ADVICE: dict[ErrorCode, str] = {
     ErrorCode.CONNECTOR_DISABLED: "Resume or reinstall the connector of this workspace: `connector status` tells why "
     "it is off.",
     ErrorCode.API_KEY_INVALID: "Iterable refused the API key: it is disabled, mistyped, or of the other data center. "
-    "Install again with a server-side key of this project.",
+    "Give a server-side key of this project to `connector rotate key`, or to `connector install` where none is in "
+    "force yet.",
     ErrorCode.API_KEY_INSUFFICIENT: "The API key is of a kind that may not do this: create a server-side key in "
-    "Iterable and install again with it.",
+    "Iterable and give it to `connector rotate key`, or to `connector install` where none is in force yet.",
     ErrorCode.ACTIVATION_REQUIRED: "Open the named campaign in Iterable and press Activate, or ask your Iterable "
     "customer success manager to allow activation through the API.",
-    ErrorCode.MESSAGE_TYPE_MISSING: "Choose an Iterable message type for this stream: `connector install` with "
-    "--transactional-message-type or --marketing-message-type.",
+    ErrorCode.MESSAGE_TYPE_MISSING: "Choose an Iterable message type for this stream: "
+    "`connector configure WORKSPACE --set transactional_message_type_id=ID`, or marketing_message_type_id.",
     ErrorCode.MESSAGE_TYPE_MISMATCH: "Choose an email message type whose channel fits the stream (transactional or "
     "marketing).",
     ErrorCode.RATE_LIMITED: "Iterable's rate limit held for longer than the connector may wait. Try again later, or "

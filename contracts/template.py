@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from contracts.model import Contract
 
@@ -49,6 +49,8 @@ class Template(Contract):
     `name` is for people: it appears in Iterable's lists and does not change what is rendered, so it is not part of the
     fingerprint. Neither is `template_id`, GenieOS's own.
     """
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     template_id: Annotated[str, Field(min_length=1, max_length=200)]
     name: Annotated[str, Field(min_length=1, max_length=200)]

@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from cli.main import app
+from contracts.connector import ConnectorSettings
 
 CONNECTOR: Any = typer.main.get_command(app)
 ROOT = Path(__file__).parent.parent.parent
@@ -21,6 +22,7 @@ SOURCES = [
 ]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _MENTION = re.compile(r"`connector ([^`\n]+)`")
+_SETTING = re.compile(r"--set ([a-z_]+)=")
 _CHOICE = re.compile(r"[a-z-]+(?:\|[a-z-]+)+")
 _PLACEHOLDER = re.compile(r"…|\{.*\}|\[.*\]|[A-Z]+(?:=[A-Z]+)?…?")
 
@@ -72,6 +74,12 @@ def test_what_is_mentioned_exists() -> None:
         known = {name for param in command.params for name in (*param.opts, *param.secondary_opts)} | {"--help"}
         unknown = {word for word in arguments if word.startswith("--")} - known
         assert not unknown, f"`connector {' '.join(words)}`"
+
+
+def test_settings_that_are_mentioned_exist() -> None:
+    named = {name for path in DOCUMENTS + SOURCES for name in _SETTING.findall(path.read_text())}
+    assert named
+    assert named <= ConnectorSettings.model_fields.keys()
 
 
 def test_there_is_something_to_look_at() -> None:

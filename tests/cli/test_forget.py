@@ -55,7 +55,7 @@ def test_a_project_of_user_ids_is_told_the_user_id(
 ) -> None:
     result = cli(*args)
     assert result.exit_code == exits
-    assert ("nothing is sent to this person ever again" in result.stdout) == (exits == OK)
+    assert ("nothing is sent to this person any more" in result.stdout) == (exits == OK)
 
 
 def test_an_address_that_finds_nobody_is_refused_and_nothing_is_done(
