@@ -36,15 +36,14 @@ Wanted = Literal["go", "pause", "cancel"]
 
 class OpenedBroadcast(Contract):
     """What the run needs to know of a broadcast, from its request or from the store. With `ending` set it is over
-    already: a second start of an id that was used. `ended_as` and `ended_because` are of one that is gone over again
-    (`has_expired` says it to runs of before); `wanted` is what was, of one whose run was lost."""
+    already: a second start of an id that was used. `ended_as` and `ended_because` are of one that is gone over again;
+    `wanted` is what was, of one whose run was lost."""
 
     stream: Stream
     template_ref: Sha256 | None
     send_at: AwareDatetime | None
     expires_at: AwareDatetime | None
     ending: BroadcastProgress | None = None
-    has_expired: bool = False
     ended_as: BroadcastStatus | None = None
     ended_because: str | None = None
     wanted: Wanted = "go"

@@ -6,57 +6,38 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import JsonValue, ValidationError
 
     from activities.broadcast import BroadcastActivities
-    from activities.send import SendActivities
-    from activities.shadow import ShadowActivities
     from contracts.broadcast import (
         AudienceMove,
         BroadcastProgress,
         BroadcastRequest,
         BroadcastStatus,
         RateChange,
-        Tally,
     )
-    from contracts.broadcasting import (
-        BroadcastName,
-        Carried,
-        LaneReport,
-        LaneRequest,
-        OpenBroadcast,
-        OpenedBroadcast,
-        Standing,
-        Steering,
-        SurveyRequest,
-    )
+    from contracts.broadcasting import BroadcastName, Carried, LaneReport, LaneRequest, OpenedBroadcast, Standing
     from contracts.errors import ErrorCode
     from contracts.received import Received
-    from contracts.send import Recipient, SendRequest
-    from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
-    from contracts.target import FingerprintRequest, PreparedSend, TargetEnd, TemplateBody
-    from contracts.template import Stream
+    from contracts.shadow import Shadow
+    from contracts.target import TargetEnd
+    from workflows.broadcast_steps import (
+        close_broadcast,
+        fingerprint,
+        open_broadcast,
+        retry_failed,
+        run_page,
+        steer,
+        survey,
+        with_shadow,
+        write_down,
+    )
     from workflows.failures import failing, failure, failure_of, given, too_large
     from workflows.window import show_broadcast
 
-OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
-"""Our store and Temporal: tried until they are back."""
-PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=1))
-"""A page while Iterable is away: repeated; the activity itself says when it has been away for too long."""
-OWN_TIMEOUT = timedelta(seconds=30)
-"""A transaction or two."""
-PAGE_TIMEOUT = timedelta(minutes=10)
-"""Far longer than a page takes: it ends by itself after half a minute, and a call of it after a minute more."""
-SURVEY_TIMEOUT = timedelta(hours=6)
-"""Millions of rows are read once; nothing is written, so a survey that broke off begins anew."""
-SHADOW_TIMEOUT = timedelta(hours=25)
-"""Longer than the run that makes the shadow may take."""
-HEARTBEAT = timedelta(seconds=15)
-"""How soon a worker that died is noticed."""
 STEERING_PATIENCE = timedelta(seconds=30)
 """How long an update waits for a broadcast that is still being prepared."""
 LONGEST_WAIT = timedelta(days=365)
@@ -124,7 +105,7 @@ class BroadcastWorkflow:
             self._go_on(request.carried)
         elif request.dry_run:
             called_off = BroadcastProgress(status=BroadcastStatus.CANCELLED)
-            self._answer = await self._unless_called_off(self._survey(request)) or called_off
+            self._answer = await self._unless_called_off(survey(request)) or called_off
             return
         else:
             try:
@@ -160,13 +141,7 @@ class BroadcastWorkflow:
         """Waited for although the run is cancelled meanwhile: what it wrote down needs an end."""
         if request.send_at is not None and request.send_at > workflow.now() + LONGEST_WAIT:
             raise failure(ErrorCode.REQUEST_INVALID, "send_at is more than 365 days ahead")
-        opening = workflow.start_activity_method(
-            BroadcastActivities.open_broadcast,
-            OpenBroadcast(request=request, run_id=workflow.info().first_execution_run_id),
-            start_to_close_timeout=OWN_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=OWN,
-        )
+        opening = open_broadcast(request)
         while not opening.done():
             try:
                 await workflow.wait_condition(opening.done)
@@ -191,7 +166,7 @@ class BroadcastWorkflow:
     async def _prepare(self, request: BroadcastRequest, opened: OpenedBroadcast) -> LaneRequest:
         """The content, prepared once for all as a single send's is, and its campaign."""
         try:
-            prepared = await self._fingerprint(request, opened.stream, opened.template_ref)
+            prepared = await fingerprint(request, opened.stream, opened.template_ref)
             lane = LaneRequest(
                 workspace_id=request.workspace_id,
                 broadcast_id=request.broadcast_id,
@@ -204,7 +179,7 @@ class BroadcastWorkflow:
                 pace=prepared.pace,
             )
             if prepared.shadow is None:
-                lane = await self._with_shadow(lane, gone=None)
+                lane = await with_shadow(lane, gone=None)
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
@@ -215,59 +190,6 @@ class BroadcastWorkflow:
             await self._close(*(self._end() if ended_before else (BroadcastStatus.FAILED, self._problem.type)))
             raise self._problem from None
         return lane
-
-    async def _survey(self, request: BroadcastRequest) -> BroadcastProgress:
-        """A dry run: the template is checked and kept, the audience is read. The broadcast's id stays free."""
-        prepared = await self._fingerprint(request, request.stream, request.template_ref)
-        return await workflow.execute_activity_method(
-            BroadcastActivities.survey_audience,
-            SurveyRequest(
-                request=request.model_copy(update={"template": None, "template_ref": prepared.template_ref}),
-                template_ref=prepared.template_ref,
-            ),
-            task_queue=f"{workflow.info().task_queue}-broadcast",
-            start_to_close_timeout=SURVEY_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=OWN,
-        )
-
-    async def _fingerprint(self, request: BroadcastRequest, stream: Stream, template_ref: str | None) -> PreparedSend:
-        content = SendRequest(
-            workspace_id=request.workspace_id,
-            send_id=request.broadcast_id,
-            stream=stream,
-            template=request.template,
-            template_ref=None if request.template else template_ref,
-            recipient=Recipient(user_id="nobody"),  # its recipients come later
-            dry_run=request.dry_run,
-        )
-        return await workflow.execute_activity_method(
-            SendActivities.fingerprint_template,
-            args=[
-                FingerprintRequest.of(content, workflow.info().first_execution_run_id, content_only=True),
-                request.template and TemplateBody(workspace_id=request.workspace_id, template=request.template),
-            ],
-            start_to_close_timeout=OWN_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=OWN,
-        )
-
-    async def _with_shadow(self, lane: LaneRequest, gone: Shadow | None) -> LaneRequest:
-        wanted = ShadowRequest(
-            workspace_id=lane.workspace_id,
-            fingerprint=lane.fingerprint,
-            template_ref=lane.template_ref,
-            message_type_id=lane.message_type_id,
-        )
-        shadow = await workflow.execute_activity_method(
-            ShadowActivities.ensure_shadow,
-            ShadowWanted(shadow=wanted, gone=gone),
-            task_queue=f"{workflow.info().task_queue}-shadow",
-            start_to_close_timeout=SHADOW_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=OWN,
-        )
-        return lane.model_copy(update={"shadow": shadow})
 
     async def _wait_until(self, send_at: datetime | None) -> None:
         if send_at is None or send_at <= workflow.now():
@@ -360,17 +282,8 @@ class BroadcastWorkflow:
         page = self._page
         self._pages.add(page)
         request = self._lane
-        is_transactional = request.stream == "transactional"
         try:
-            report: LaneReport = await workflow.execute_activity_method(
-                lane,
-                request,
-                task_queue=f"{workflow.info().task_queue}-broadcast",
-                start_to_close_timeout=PAGE_TIMEOUT,
-                heartbeat_timeout=HEARTBEAT,
-                retry_policy=PROVIDER,
-                priority=Priority(priority_key=2 if is_transactional else 4, fairness_key=request.workspace_id),
-            )
+            report = await run_page(lane, request)
             self._pages.discard(page)
             await self._take_in(request, report)
         except ActivityError as error:
@@ -390,7 +303,7 @@ class BroadcastWorkflow:
             self._lane = request.model_copy(update={"renewed": False})
         if report.stop == "stuck":
             async with self._steering:
-                await self._steer(wanted="pause")
+                await steer(self._name(), wanted="pause")
                 self._is_paused, self._reason = True, report.reason
             await self._show(BroadcastStatus.PAUSED)
         if workflow.info().get_current_history_length() > MOST_EVENTS:
@@ -405,7 +318,7 @@ class BroadcastWorkflow:
             if request.renewed and not report.ended.get(TargetEnd.TAKEN):
                 self._lane = request.model_copy(update={"renewed": False})  # whoever has it go on may have it renewed
                 return report.model_copy(update={"stop": "stuck", "reason": ErrorCode.PROVIDER_REJECTED})
-            lane = await self._with_shadow(request, gone=request.shadow)
+            lane = await with_shadow(request, gone=request.shadow)
             self._lane = lane.model_copy(update={"renewed": True})
         return report
 
@@ -413,13 +326,7 @@ class BroadcastWorkflow:
         self._retries = False
         if self._ending is not None:
             return
-        held = await workflow.execute_activity_method(
-            BroadcastActivities.retry_failed,
-            self._name(),
-            start_to_close_timeout=PAGE_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=OWN,
-        )
+        held = await retry_failed(self._name())
         self._report = self._report.model_copy(update={"held": held})
 
     # ── what others ask of a run ──────────────────────────────────────────────────────────────────────────────────
@@ -429,7 +336,7 @@ class BroadcastWorkflow:
         """Nobody is targeted from the moment this returns on, until `resume`. Lost outcomes are still looked into."""
         await self._is_open()
         async with self._steering:
-            await self._steer(wanted="pause")
+            await steer(self._name(), wanted="pause")
             self._is_paused, self._reason = True, None
         await self._quiet()
         await self._show(BroadcastStatus.PAUSED)
@@ -443,7 +350,7 @@ class BroadcastWorkflow:
         await self._is_open()
         async with self._steering:
             with failing():
-                await self._steer(wanted="go", audience=audience)
+                await steer(self._name(), wanted="go", audience=audience)
             self._is_paused, self._reason = False, None
         if self._ending is None:
             await self._show(self._at_work)
@@ -469,7 +376,7 @@ class BroadcastWorkflow:
         """Another rate of the broadcast's own, at once."""
         wanted = given(change)
         await self._is_open()
-        await self._steer(changes_rate=True, rate=wanted.rate)
+        await steer(self._name(), changes_rate=True, rate=wanted.rate)
         return self.progress()
 
     @workflow.update
@@ -541,16 +448,7 @@ class BroadcastWorkflow:
         if self._ending is None:
             self._ending, self._problem = status, problem
             self._reason = problem.type if problem else None
-        await self._steer(wanted="cancel")
-
-    async def _steer(self, **wanted: Any) -> None:
-        name = self._name()
-        await workflow.execute_activity_method(
-            BroadcastActivities.steer_broadcast,
-            Steering(workspace_id=name.workspace_id, broadcast_id=name.broadcast_id, **wanted),
-            start_to_close_timeout=OWN_TIMEOUT,
-            retry_policy=OWN,
-        )
+        await steer(self._name(), wanted="cancel")
 
     async def _show(self, status: BroadcastStatus) -> None:
         if self._closes:
@@ -559,34 +457,20 @@ class BroadcastWorkflow:
         self._show_details()
         if self._shown is not status:
             self._shown = status
-            await workflow.execute_activity_method(
-                BroadcastActivities.show_broadcast,
-                self._standing(status),
-                start_to_close_timeout=OWN_TIMEOUT,
-                retry_policy=OWN,
-            )
+            await write_down(self._standing(status))
 
     async def _close(self, status: BroadcastStatus, reason: str | None = None) -> None:
         self._closes = True
         self._reason = reason or self._reason
         try:
-            tally = await self._close_rows(status)
+            tally = await close_broadcast(self._standing(status))
         except ActivityError as error:
             if not is_cancelled_exception(error):
                 raise
-            tally = await self._close_rows(status)  # a cancellation comes too late for an end
+            tally = await close_broadcast(self._standing(status))  # a cancellation comes too late for an end
         self._status = status
         self._report = self._report.model_copy(update={"tally": tally, "held": 0})
         self._show_details()
-
-    async def _close_rows(self, status: BroadcastStatus) -> Tally:
-        return await workflow.execute_activity_method(
-            BroadcastActivities.close_broadcast,
-            self._standing(status),
-            start_to_close_timeout=PAGE_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=OWN,
-        )
 
     def _show_details(self) -> None:
         if self._request is not None:
