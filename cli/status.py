@@ -4,9 +4,11 @@ import asyncio
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from cli.database import installed, opened
 from cli.output import NOT_FOUND, give, say, stop
+from cli.pending import pending_steps
 from cli.showing import event_rows, say_connector, show_result, skip_advice
 from contracts.names import send_workflow_id
 from runtime.process import run
@@ -24,7 +26,7 @@ def status(
     *,
     as_json: Json = False,
 ) -> None:
-    """Show a connector, or one send as the ledger has it."""
+    """Show a connector, or one send as the ledger has it, and what it waits for until Iterable has it."""
 
     async def do() -> None:
         async with opened() as store:
@@ -44,6 +46,9 @@ def status(
                     stop(NOT_FOUND, _unknown(workspace, send_id))
                 events = await tx.events.of_sends(workspace, [send_id])
             show_result(send_id, sent.result(events.get(send_id, [])), as_json=as_json)
+            if sent.status is None and not as_json:
+                for line in await pending_steps(send_workflow_id(workspace, send_id)):
+                    say(escape(line))
 
     run(do())
 

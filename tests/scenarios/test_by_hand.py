@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from cli import admin
 from cli.main import app
 from cli.output import FAILED, NOT_FOUND, OK, UNREACHABLE, USAGE, out
+from cli.sending import start_send
 from contracts.broadcast import BroadcastStatus
 from contracts.names import broadcast_workflow_id
 from contracts.send import Recipient, SendRequest
@@ -170,6 +171,21 @@ async def test_a_broadcast_from_a_file(project: Project) -> None:
 
 AUDIENCE = 400
 """At twenty a second that is long enough for some commands in between."""
+
+
+async def test_a_send_under_way_tells_what_it_waits_for(project: Project) -> None:
+    terminal, request = Terminal(project.stage), project.request()
+    send = ("status", project.workspace_id, request.send_id)
+    await project.fault("/api/email/target", "rate_limited", retry_after=20)
+    run = await start_send(project.stage.client, project.stage.settings.task_queue, request)
+    async with asyncio.timeout(60):
+        while [one.attempt for one in (await run.describe()).raw_description.pending_activities] != [2]:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    told = await terminal.type(*send)
+    assert "under way: target_recipient, attempt 2; the last one failed with rate_limited: " in told
+    assert "Temporal does not answer" in await terminal.type(*send, TEMPORAL_ADDRESS="127.0.0.1:1")
+    await run.terminate()
+    assert "its run is over: terminated" in await terminal.type(*send)
 
 
 @dataclass
