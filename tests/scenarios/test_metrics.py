@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from contracts.names import send_workflow_id
 from contracts.send import SendRequest, SendResult
 from runtime.metrics import WorkerMetrics
-from tests.stage import Project
+from tests.stage import Project, Stage
 from workflows.send import SendWorkflow
 
 pytestmark = pytest.mark.scenario
@@ -53,7 +53,8 @@ async def _run(project: Project, request: SendRequest) -> SendResult:
     )
 
 
-async def test_sends_calls_and_events_are_counted_and_nobody_is_named(project: Project) -> None:
+async def test_sends_calls_and_events_are_counted_and_nobody_is_named(a_stage: Stage) -> None:
+    project = await a_stage.new_project()
     before = await _scrape(project)
     born = {(name, dict(labels).get("end")) for name, labels in before}
     assert {("connector_key_refusals_total", None), ("connector_target_attempts_total", "unknown")} <= born
