@@ -227,7 +227,8 @@ class InstallActivities:
                 row.workspace_id, token_hash(token.get_secret_value())
             )
         if not correct and (token is None or by_hand):
-            await self._taken_over(row.workspace_id)
+            if token is not None:
+                await self._taken_over(row.workspace_id, token)
             return fine(WEBHOOK, "The webhook sends the connector's token")
         if row.api_key is None:
             return None
@@ -240,17 +241,17 @@ class InstallActivities:
             raise provider_failure(error) from None
         finally:
             await client.aclose()
-        if by_hand or not finding.is_problem:
-            await self._taken_over(row.workspace_id, sent)
+        if token is not None and (by_hand or not finding.is_problem):
+            await self._taken_over(row.workspace_id, token, is_sent=not by_hand)
         return finding
 
-    async def _taken_over(self, workspace_id: str, sent: SecretStr | None = None) -> None:
+    async def _taken_over(self, workspace_id: str, token: SecretStr, *, is_sent: bool = False) -> None:
         """A token that was taken back while Iterable was told of it is valid again: Iterable sends it from now on."""
         async with self._store.begin() as tx:
-            await tx.webhooks.taken_over(workspace_id)
+            await tx.webhooks.taken_over(workspace_id, token)
             row = await tx.connectors.get(workspace_id)
-            if sent is not None and row is not None and row.state is not ConnectorState.UNINSTALLED:
-                await tx.webhooks.add_token(workspace_id, token_hash(sent.get_secret_value()))
+            if is_sent and row is not None and row.state is not ConnectorState.UNINSTALLED:
+                await tx.webhooks.add_token(workspace_id, token_hash(token.get_secret_value()))
 
     async def _row(self, workspace_id: str) -> ConnectorRow:
         async with self._store.read() as tx:

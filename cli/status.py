@@ -8,7 +8,6 @@ from rich.markup import escape
 
 from cli.database import installed, opened
 from cli.output import NOT_FOUND, give, say, stop
-from cli.pending import pending_steps
 from cli.showing import event_rows, say_connector, show_result, skip_advice
 from contracts.names import send_workflow_id
 from runtime.process import run
@@ -26,7 +25,10 @@ def status(
     *,
     as_json: Json = False,
 ) -> None:
-    """Show a connector, or one send as the ledger has it, and what it waits for until Iterable has it."""
+    """Show a connector, or one send as the ledger has it.
+
+    Of a send under way it tells what its run waits for, and why the last try failed.
+    """
 
     async def do() -> None:
         async with opened() as store:
@@ -47,8 +49,7 @@ def status(
                 events = await tx.events.of_sends(workspace, [send_id])
             show_result(send_id, sent.result(events.get(send_id, [])), as_json=as_json)
             if sent.status is None and not as_json:
-                for line in await pending_steps(send_workflow_id(workspace, send_id)):
-                    say(escape(line))
+                await _say_pending(send_workflow_id(workspace, send_id))
 
     run(do())
 
@@ -90,6 +91,13 @@ def timeline(
         run(do())
     except KeyboardInterrupt:
         return
+
+
+async def _say_pending(workflow_id: str) -> None:
+    from cli.pending import pending_steps  # noqa: PLC0415 - Temporal's client, a second of a command's start
+
+    for line in await pending_steps(workflow_id):
+        say(escape(line))
 
 
 def _unknown(workspace: str, send_id: str) -> str:

@@ -117,10 +117,7 @@ class WebhookAccess(SealingRepository):
     async def withdraw(self, workspace_id: str, token: SecretStr) -> None:
         """Takes a token back that nobody has been shown, unless Iterable's webhook sends it by now. Until the
         transaction ends nobody can note that it does."""
-        await self._connection.execute(
-            select(connector.c.workspace_id).where(connector.c.workspace_id == workspace_id).with_for_update()
-        )
-        if await self.handed_over(workspace_id) != token:
+        if not await self._still_waits(workspace_id, token):
             return
         await self._connection.execute(
             delete(webhook_token).where(
@@ -128,10 +125,21 @@ class WebhookAccess(SealingRepository):
                 webhook_token.c.token_hash == token_hash(token.get_secret_value()),
             )
         )
-        await self.taken_over(workspace_id)
+        await self._forget_pending(workspace_id)
 
-    async def taken_over(self, workspace_id: str) -> None:
-        """Iterable sends it: from here on only its hash is known."""
+    async def taken_over(self, workspace_id: str, token: SecretStr) -> None:
+        """Iterable sends it: from here on only its hash is known. One that was handed over meanwhile waits on."""
+        if await self._still_waits(workspace_id, token):
+            await self._forget_pending(workspace_id)
+
+    async def _still_waits(self, workspace_id: str, token: SecretStr) -> bool:
+        """Whether it is this one that Iterable is to be told of, until the transaction ends."""
+        await self._connection.execute(
+            select(connector.c.workspace_id).where(connector.c.workspace_id == workspace_id).with_for_update()
+        )
+        return await self.handed_over(workspace_id) == token
+
+    async def _forget_pending(self, workspace_id: str) -> None:
         await self._connection.execute(
             update(connector).where(connector.c.workspace_id == workspace_id).values(pending_webhook_token=None)
         )

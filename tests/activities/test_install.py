@@ -469,3 +469,30 @@ async def test_a_token_that_is_taken_back_while_iterable_is_told_of_it_stays_val
     assert rig.project.webhooks[webhook].headers == [(WEBHOOK_TOKEN_HEADER, TOKEN)]
     async with rig.store.read() as tx:
         assert await tx.webhooks.token_hashes("acme") == ([] if uninstalled else [token_hash(TOKEN)])
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_token_that_comes_while_the_webhook_is_looked_at_is_not_lost(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, *, waits: bool
+) -> None:
+    """Another process rotates the token between a look's question to the store and its answer from Iterable."""
+    await rig.install()
+    rig.add_webhook()
+    if waits:
+        async with rig.store.begin() as tx:
+            await tx.webhooks.hand_over("acme", SecretStr("earlier"))
+
+    async def meanwhile(*args: Any, **kwargs: Any) -> Finding:
+        found = await set_up(*args, **kwargs)
+        async with rig.store.begin() as tx:
+            await tx.webhooks.hand_over("acme", SecretStr(TOKEN))
+        return found
+
+    monkeypatch.setattr("activities.install.set_up", meanwhile)
+    await ActivityEnvironment().run(rig.activities.set_up_webhook, "acme")
+    async with rig.store.read() as tx:
+        assert await tx.webhooks.handed_over("acme") == SecretStr(TOKEN)
+    monkeypatch.undo()
+    await rig.look()
+    (webhook,) = rig.project.webhooks.values()
+    assert (WEBHOOK_TOKEN_HEADER, TOKEN) in webhook.headers
