@@ -112,18 +112,17 @@ class Bench:
 
     def together(self) -> None:
         """Every process on all processors."""
-        for name in self._development.stack.names:
-            _run_on(self._development.stack.pid_of(name), _PROCESSORS)
-        _run_on(os.getpid(), _PROCESSORS)
+        self._place(server=_PROCESSORS, others=_PROCESSORS)
 
     def apart(self) -> None:
         """Temporal's server on half of the processors, and all else on the others."""
         half = len(_PROCESSORS) // 2
+        self._place(server=_PROCESSORS[:half], others=_PROCESSORS[half:])
+
+    def _place(self, *, server: Sequence[int], others: Sequence[int]) -> None:
         for name in self._development.stack.names:
-            _run_on(
-                self._development.stack.pid_of(name), _PROCESSORS[:half] if name == "temporal" else _PROCESSORS[half:]
-            )
-        _run_on(os.getpid(), _PROCESSORS[half:])
+            _run_on(self._development.stack.pid_of(name), server if name == "temporal" else others)
+        _run_on(os.getpid(), others)
 
     def _cpu(self) -> Counter[str]:
         """Seconds by kind of process."""

@@ -26,21 +26,14 @@ with workflow.unsafe.imports_passed_through():
     from contracts.shadow import Shadow, ShadowRequest, ShadowWanted
     from contracts.target import FingerprintRequest, PreparedSend, TemplateBody
     from contracts.template import Stream
+    from workflows.send_steps import HEARTBEAT, OWN, OWN_TIMEOUT, SHADOW_TIMEOUT
 
-OWN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
-"""Our store and Temporal: tried until they are back."""
 PROVIDER = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=1))
 """A page while Iterable is away: repeated; the activity itself says when it has been away for too long."""
-OWN_TIMEOUT = timedelta(seconds=30)
-"""A transaction or two."""
 PAGE_TIMEOUT = timedelta(minutes=10)
 """Far longer than a page takes: it ends by itself after half a minute, and a call of it after a minute more."""
 SURVEY_TIMEOUT = timedelta(hours=6)
 """Millions of rows are read once; nothing is written, so a survey that broke off begins anew."""
-SHADOW_TIMEOUT = timedelta(hours=25)
-"""Longer than the run that makes the shadow may take."""
-HEARTBEAT = timedelta(seconds=15)
-"""How soon a worker that died is noticed."""
 
 
 def open_broadcast(request: BroadcastRequest) -> asyncio.Task[OpenedBroadcast]:
